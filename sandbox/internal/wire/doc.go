@@ -1,0 +1,8 @@
+// Package wire speaks the protocols of AWS's APIs: errors in any of them, and
+// the AWS query protocol of IAM, STS and CloudFormation in both directions.
+//
+// It knows how requests and answers are written and nothing about what they
+// mean. All functions are safe for concurrent use.
+//
+// https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
+package wire

@@ -1,0 +1,60 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// An Error is a refusal as an AWS service answers it, whatever the protocol.
+// Message is shown to the caller, so it must hold neither a credential nor an
+// external ID.
+type Error struct {
+	Status  int     // HTTP status
+	Code    string  // "AccessDenied", "NoSuchEntity"
+	Message string  // AWS's wording
+	Fields  []Field // further elements of the error body, in order
+	Cause   error   // for logs and errors.Is; never sent
+}
+
+// A Field is an extra element of an error's body, such as S3's BucketName.
+type Field struct{ Name, Value string }
+
+// Error returns the code and the message.
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Errorf makes an error with a formatted message.
+func Errorf(status int, code, format string, args ...any) *Error {
+	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// BadRequest is Errorf with status 400.
+func BadRequest(code, format string, args ...any) *Error {
+	return Errorf(http.StatusBadRequest, code, format, args...)
+}
+
+// NotImplemented is the answer to an operation the sandbox does not have. It
+// is never a false success.
+func NotImplemented(service, operation string) *Error {
+	return Errorf(http.StatusNotImplemented, "NotImplemented",
+		"the sandbox does not implement %s:%s; docs/sandbox.md lists what it does", service, operation)
+}
+
+// AsError returns err as an [*Error]. An error of any other type is a fault of
+// the sandbox itself: it becomes InternalFailure with status 500, and what it
+// says is kept as the cause and not shown.
+func AsError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{
+		Status:  http.StatusInternalServerError,
+		Code:    "InternalFailure",
+		Message: "The request processing has failed because of an unknown error, exception or failure.",
+		Cause:   err,
+	}
+}
