@@ -1,0 +1,101 @@
+package authz
+
+import (
+	"context"
+	"time"
+
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/eval"
+	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
+)
+
+// A Caller is who makes a call, as resolved from the access key that signed it.
+// The zero Caller is anonymous.
+type Caller struct {
+	Principal   iam.Principal
+	UserID      string             // aws:userid: AIDA…, AROA…:session, or the account id for a root user
+	UserName    string             // aws:username; empty unless an IAM user
+	AccessKeyID string             // the key that signed the request; empty for anonymous and services
+	Session     *directory.Session // nil unless the credentials are temporary
+}
+
+// Anonymous reports whether the request was not signed.
+func (c *Caller) Anonymous() bool { return c.Principal.Type == iam.PrincipalAnonymous }
+
+// A Call is one API call on its way through a service. Services read its
+// fields and ask it for authorization; they do not change it. A Call belongs to
+// one request and is not safe for concurrent use.
+type Call struct {
+	Context   context.Context
+	Service   string // signing name: "sts", "iam", "s3", "cloudformation"
+	Operation string // API operation once the service knows it; shown in the record
+	Region    string // the region of the credential scope: "us-east-1"
+	RequestID string
+	Caller    Caller
+	Now       time.Time // the sandbox's clock when the request arrived
+	SourceIP  string    // without a port
+	UserAgent string
+	Secure    bool     // aws:SecureTransport
+	Via       []string // service principals that call on the caller's behalf, first to last
+
+	engine *Engine
+}
+
+// A Query asks whether the caller of a [Call] may do one thing.
+type Query struct {
+	Action   string // "s3:GetObject"
+	Resource string // the resource's ARN, or "*" for actions without one
+
+	// ResourceAccount owns the resource. Empty means the account in the
+	// resource's ARN, and failing that the caller's own.
+	ResourceAccount iam.AccountID
+
+	// ResourcePolicy is the resource's own policy, a role's trust policy
+	// included; nil if it has none. Its kind decides how it counts.
+	ResourcePolicy *eval.Policy
+
+	ResourceTags map[string]string // aws:ResourceTag/KEY
+	RequestTags  map[string]string // aws:RequestTag/KEY and aws:TagKeys; nil if the call carries no tags
+
+	// Context adds the service's own condition keys. It may be nil.
+	Context func(*iam.Context)
+
+	// Trust marks sts:AssumeRole and its kin: the role's trust policy must
+	// agree as well, and a refusal names no reason, so that a missing role, a
+	// wrong external ID and a wrong principal look the same.
+	Trust bool
+}
+
+// Authorize decides q for the caller, records the decision, and returns nil or
+// an [*wire.Error] with status 403, code AccessDenied and AWS's wording.
+func (c *Call) Authorize(q Query) error {
+	d := c.Decide(q)
+	if d.Allowed() {
+		return nil
+	}
+	return d.refusal()
+}
+
+// Allowed is [Call.Authorize] without an error, for services that choose
+// between answers, such as 403 and 404.
+func (c *Call) Allowed(q Query) (bool, *Decision) {
+	d := c.Decide(q)
+	return d.Allowed(), d
+}
+
+// Forward returns a call of the same caller made through a service, such as
+// "cloudformation.amazonaws.com". It sets aws:ViaAWSService and aws:CalledVia.
+func (c *Call) Forward(service string) *Call {
+	forwarded := *c
+	forwarded.Via = append(c.Via[:len(c.Via):len(c.Via)], service)
+	return &forwarded
+}
+
+// AsServiceRole returns a call made by service ("cloudformation.amazonaws.com")
+// with a session of the role, as a stack with a service role does. The role's
+// trust policy must allow sts:AssumeRole to the service; otherwise the error is
+// an AccessDenied [*wire.Error]. The caller's own iam:PassRole permission is
+// the service's to check first.
+func (c *Call) AsServiceRole(roleARN, service, sessionName string) (*Call, error) {
+	return c.engine.assumeForService(c, roleARN, service, sessionName)
+}
