@@ -1,0 +1,6 @@
+package eval
+
+// Decide answers whether the request is allowed. It is pure.
+func Decide(in *Input) Decision {
+	return Decision{}
+}
