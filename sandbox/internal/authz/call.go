@@ -23,23 +23,29 @@ type Caller struct {
 func (c *Caller) Anonymous() bool { return c.Principal.Type == iam.PrincipalAnonymous }
 
 // A Call is one API call on its way through a service. Services read its
-// fields and ask it for authorization; they do not change it. A Call belongs to
-// one request and is not safe for concurrent use.
+// fields, set Operation, and ask it for authorization. A Call belongs to one
+// request and is not safe for concurrent use; calls made from it with
+// [Call.Forward] and [Call.AsServiceRole] may be used after the request, with
+// a Context of their own.
 type Call struct {
 	Context   context.Context
 	Service   string // signing name: "sts", "iam", "s3", "cloudformation"
-	Operation string // API operation once the service knows it; shown in the record
-	Region    string // the region of the credential scope: "us-east-1"
+	Operation string // the API operation, once the service knows it; shown in the record
+	Region    string // of the credential scope: "us-east-1"
 	RequestID string
 	Caller    Caller
 	Now       time.Time // the sandbox's clock when the request arrived
-	SourceIP  string    // without a port
+	SourceIP  string    // without a port; empty for calls an AWS service makes with a role of its own
 	UserAgent string
 	Secure    bool     // aws:SecureTransport
 	Via       []string // service principals that call on the caller's behalf, first to last
 
 	engine *Engine
+	trace  *trace
 }
+
+// Account returns the account whose state the call works on: the caller's.
+func (c *Call) Account() iam.AccountID { return c.Caller.Principal.Account }
 
 // A Query asks whether the caller of a [Call] may do one thing.
 type Query struct {
@@ -54,20 +60,20 @@ type Query struct {
 	// included; nil if it has none. Its kind decides how it counts.
 	ResourcePolicy *eval.Policy
 
-	ResourceTags map[string]string // aws:ResourceTag/KEY
-	RequestTags  map[string]string // aws:RequestTag/KEY and aws:TagKeys; nil if the call carries no tags
+	ResourceTags []directory.Tag // aws:ResourceTag/KEY
+	RequestTags  []directory.Tag // aws:RequestTag/KEY and aws:TagKeys; nil if the call carries no tags
 
 	// Context adds the service's own condition keys. It may be nil.
 	Context func(*iam.Context)
 
-	// Trust marks sts:AssumeRole and its kin: the role's trust policy must
-	// agree as well, and a refusal names no reason, so that a missing role, a
-	// wrong external ID and a wrong principal look the same.
+	// Trust marks sts:AssumeRole and its kin: a refusal names no reason, so
+	// that a missing role, a wrong external ID and a wrong principal look the
+	// same.
 	Trust bool
 }
 
 // Authorize decides q for the caller, records the decision, and returns nil or
-// an [*wire.Error] with status 403, code AccessDenied and AWS's wording.
+// an AccessDenied [*wire.Error] with status 403 and AWS's wording.
 func (c *Call) Authorize(q Query) error {
 	d := c.Decide(q)
 	if d.Allowed() {
@@ -81,6 +87,52 @@ func (c *Call) Authorize(q Query) error {
 func (c *Call) Allowed(q Query) (bool, *Decision) {
 	d := c.Decide(q)
 	return d.Allowed(), d
+}
+
+// Decide decides q for the caller and records the decision.
+func (c *Call) Decide(q Query) *Decision {
+	in := &eval.Input{
+		Request: &iam.Request{
+			Principal:       c.Caller.Principal,
+			Action:          q.Action,
+			Resource:        q.Resource,
+			ResourceAccount: c.resourceAccount(q),
+			Context:         c.conditionKeys(q),
+		},
+		Resource: q.ResourcePolicy,
+	}
+	c.engine.addCallerPolicies(c, in)
+	return c.decided(q, in)
+}
+
+func (c *Call) resourceAccount(q Query) iam.AccountID {
+	if q.ResourceAccount != "" {
+		return q.ResourceAccount
+	}
+	if arn, err := iam.ParseARN(q.Resource); err == nil {
+		if account, err := iam.ParseAccountID(arn.Account); err == nil {
+			return account
+		}
+	}
+	return c.Caller.Principal.Account
+}
+
+func (c *Call) decided(q Query, in *eval.Input) *Decision {
+	d := &Decision{
+		Time:      c.Now,
+		RequestID: c.RequestID,
+		Service:   c.Service,
+		Operation: c.Operation,
+		Caller:    callerName(in.Request.Principal),
+		Via:       c.Via,
+		Action:    q.Action,
+		Resource:  q.Resource,
+		Trust:     q.Trust,
+		Decision:  eval.Decide(in),
+		input:     in,
+	}
+	c.trace.add(d)
+	return d
 }
 
 // Forward returns a call of the same caller made through a service, such as
