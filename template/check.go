@@ -1,0 +1,350 @@
+package template
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/crossaccount/crossaccount/iam"
+)
+
+// Check returns nil for a stack AWS can create, and otherwise an [*Error] that
+// lists everything AWS would refuse, each with the limit or rule and where it
+// is. Parameters whose value decides about a size count with their SizeHint.
+// The size of the whole document depends on the format; writers check it.
+func (s *Stack) Check() error {
+	c := &checker{
+		parameters:  map[string]Parameter{},
+		conditions:  map[string]Condition{},
+		resources:   map[string]Resource{},
+		attachments: map[*Role]int{},
+	}
+	c.stack(s)
+	if len(c.problems) > 0 {
+		return &Error{c.problems}
+	}
+	return nil
+}
+
+// Size returns how many characters IAM counts for a policy of this stack, with
+// every reference at its longest. See [Parameter] for the SizeHint.
+func (s *Stack) Size(p *iam.Policy) int {
+	c := &checker{parameters: map[string]Parameter{}, resources: map[string]Resource{}}
+	for _, p := range s.Parameters {
+		c.parameters[p.ID] = p
+	}
+	for _, r := range s.Resources {
+		c.resources[r.ID] = r
+	}
+	return c.policySize(p)
+}
+
+// A checker collects the problems of one stack.
+type checker struct {
+	parameters  map[string]Parameter // :: id → parameter
+	conditions  map[string]Condition // :: id → condition
+	resources   map[string]Resource  // :: logical id → resource
+	attachments map[*Role]int        // managed policies of the stack attached to the role
+	current     Resource             // being checked
+	problems    []Problem
+}
+
+func (c *checker) problem(at, format string, args ...any) {
+	c.problems = append(c.problems, Problem{at, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) stack(s *Stack) {
+	c.count("Parameters", len(s.Parameters), MaxParameters)
+	c.count("Resources", len(s.Resources), MaxResources)
+	c.count("Outputs", len(s.Outputs), MaxOutputs)
+	if len(s.Resources) == 0 {
+		c.problem("Resources", "there are none; a stack needs at least one")
+	}
+	if len(s.Description) > MaxDescription {
+		c.problem("Description", "has %d bytes; a stack's description may have %d", len(s.Description), MaxDescription)
+	}
+	c.plain("Description", s.Description)
+	c.plain("Metadata.Version", s.Metadata.Version)
+	c.plain("Metadata.Generator", s.Metadata.Generator)
+
+	ids := map[string]string{} // :: logical id → field that has it
+	id := func(at, id string) {
+		switch earlier, taken := ids[id]; {
+		case !isLogicalID(id):
+			c.problem(at, "id %q must be 1 to %d letters and digits", clip(id), MaxLogicalID)
+		case taken:
+			c.problem(at, "id %q is taken by %s", id, earlier)
+		}
+		ids[id] = at
+	}
+	for i, p := range s.Parameters {
+		id(index("Parameters", i), p.ID)
+		c.parameters[p.ID] = p
+	}
+	for i, r := range s.Resources {
+		id(index("Resources", i), r.ID)
+		c.resources[r.ID] = r
+	}
+	clear(ids) // conditions and outputs have their own names
+	for i, d := range s.Conditions {
+		id(index("Conditions", i), d.ID)
+		c.conditions[d.ID] = d
+	}
+	clear(ids)
+	for i, o := range s.Outputs {
+		id(index("Outputs", i), o.ID)
+	}
+
+	for _, p := range s.Parameters {
+		c.parameter("Parameters."+p.ID, p)
+	}
+	for _, d := range s.Conditions {
+		c.condition("Conditions."+d.ID, d.Expr, []string{d.ID})
+	}
+	for _, r := range s.Resources {
+		c.resource(r)
+	}
+	c.current = Resource{}
+	for _, r := range s.Resources {
+		if role, ok := r.Kind.(*Role); ok {
+			if n := c.attachments[role] + len(role.ManagedPolicyARNs); n > MaxAttachedPolicies {
+				c.problem("Resources."+r.ID, "has %d managed policies; a role may have %d attached", n, MaxAttachedPolicies)
+			}
+		}
+	}
+	for _, o := range s.Outputs {
+		at := "Outputs." + o.ID
+		if len(o.Description) > MaxDescription {
+			c.problem(at+".Description", "has %d bytes; an output's description may have %d", len(o.Description), MaxDescription)
+		}
+		c.plain(at+".Description", o.Description)
+		if o.Value == "" {
+			c.problem(at+".Value", "is empty")
+		}
+		c.text(at+".Value", o.Value, false)
+	}
+}
+
+func (c *checker) count(at string, n, limit int) {
+	if n > limit {
+		c.problem(at, "there are %d; a stack may have %d", n, limit)
+	}
+}
+
+func (c *checker) parameter(at string, p Parameter) {
+	c.plain(at+".Label", p.Label)
+	c.plain(at+".Description", p.Description)
+	c.plain(at+".Constraint", p.Constraint)
+	if n := utf8.RuneCountInString(p.Description); n > MaxParameterDescription {
+		c.problem(at+".Description", "has %d characters; a parameter's description may have %d", n, MaxParameterDescription)
+	}
+	if p.MinLength < 0 || p.MaxLength < 0 || p.MaxLength > 0 && p.MinLength > p.MaxLength {
+		c.problem(at, "lengths %d to %d leave no legal value", p.MinLength, p.MaxLength)
+	}
+	if strings.Contains(p.Pattern, `\`) || strings.Contains(p.Pattern, "(?") {
+		c.problem(at+".Pattern", "contains a backslash or \"(?\"; formats disagree about what they mean")
+	} else if _, err := regexp.Compile(p.Pattern); err != nil {
+		c.problem(at+".Pattern", "is no regular expression: %v", err)
+	}
+	for i, v := range p.AllowedValues {
+		c.plain(index(at+".AllowedValues", i), v)
+	}
+	if p.Default != nil {
+		c.plain(at+".Default", *p.Default)
+		if err := p.Accepts(*p.Default); err != nil {
+			c.problem(at+".Default", "%v", err)
+		}
+	}
+}
+
+// Accepts returns why the parameter cannot have this value, or nil. The error
+// does not repeat the value.
+func (p Parameter) Accepts(value string) error {
+	n := utf8.RuneCountInString(value)
+	rule := p.Constraint
+	if rule != "" {
+		rule = ": " + rule
+	}
+	switch {
+	case len(value) > MaxParameterValue:
+		return fmt.Errorf("has %d bytes; the value of a parameter may have %d", len(value), MaxParameterValue)
+	case strings.ContainsFunc(value, unicode.IsControl) || !utf8.ValidString(value):
+		return fmt.Errorf("contains a control character or is not UTF-8")
+	case n < p.MinLength:
+		return fmt.Errorf("has %d characters; needs at least %d", n, p.MinLength)
+	case p.MaxLength > 0 && n > p.MaxLength:
+		return fmt.Errorf("has %d characters; may have at most %d", n, p.MaxLength)
+	case len(p.AllowedValues) > 0 && !slices.Contains(p.AllowedValues, value):
+		return fmt.Errorf("must be one of %s", strings.Join(p.AllowedValues, ", "))
+	case p.Type == Number && !numberPattern.MatchString(value):
+		return fmt.Errorf("must be a number")
+	}
+	if p.Pattern != "" {
+		pattern, err := regexp.Compile("^(?:" + p.Pattern + ")$")
+		if err != nil || !pattern.MatchString(value) {
+			return fmt.Errorf("must match %s%s", p.Pattern, rule)
+		}
+	}
+	return nil
+}
+
+var numberPattern = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+
+func (c *checker) condition(at string, e Expr, path []string) {
+	list := func(n int) {
+		if n < 2 || n > 10 {
+			c.problem(at, "And and Or take 2 to 10 expressions, not %d", n)
+		}
+	}
+	switch e := e.(type) {
+	case Equals:
+		for _, s := range []string{e.A, e.B} {
+			for _, part := range Parts(s) {
+				switch part.(type) {
+				case Literal, ParameterRef, Variable:
+				default:
+					c.problem(at, "a condition can only compare text, parameters and variables")
+				}
+			}
+			c.text(at, s, false)
+		}
+	case Not:
+		c.condition(at, e.Expr, path)
+	case And:
+		list(len(e))
+		for _, sub := range e {
+			c.condition(at, sub, path)
+		}
+	case Or:
+		list(len(e))
+		for _, sub := range e {
+			c.condition(at, sub, path)
+		}
+	case Is:
+		other, ok := c.conditions[string(e)]
+		switch {
+		case !ok:
+			c.problem(at, "there is no condition %q", clip(string(e)))
+		case slices.Contains(path, other.ID):
+			c.problem(at, "depends on itself through %s", strings.Join(path, ", "))
+		default:
+			c.condition(at, other.Expr, append(path[:len(path):len(path)], other.ID))
+		}
+	default:
+		c.problem(at, "has no expression")
+	}
+}
+
+func (c *checker) resource(r Resource) {
+	at := "Resources." + r.ID
+	c.current = r
+	if r.Condition != "" {
+		c.needsCondition(at+".Condition", r.Condition)
+	}
+	if r.Kind == nil {
+		c.problem(at, "has no kind")
+		return
+	}
+	r.Kind.rewrite(func(at, s string, element bool) (string, bool) {
+		c.text(at, s, element)
+		return s, true
+	}, at)
+	r.Kind.check(c, at)
+}
+
+// text checks the references of one string.
+func (c *checker) text(at, s string, element bool) {
+	if !utf8.ValidString(s) {
+		c.problem(at, "is not valid UTF-8")
+		return
+	}
+	parts := Parts(s)
+	for _, part := range parts {
+		switch part := part.(type) {
+		case Literal:
+			if strings.ContainsRune(string(part), 0) {
+				c.problem(at, "contains a NUL character")
+			}
+		case ParameterRef:
+			if _, ok := c.parameters[string(part)]; !ok {
+				c.problem(at, "there is no parameter %q", part)
+			}
+		case AttributeRef:
+			r, ok := c.resources[part.Resource]
+			if !ok || r.Kind == nil {
+				c.problem(at, "there is no resource %q", clip(part.Resource))
+				continue
+			}
+			if _, ok := r.Kind.attributes()[part.Attribute]; !ok {
+				c.problem(at, "%s has no attribute %q", r.Kind.Type(), clip(part.Attribute))
+			}
+			c.needs(at, r)
+		case Conditional:
+			if len(parts) > 1 {
+				c.problem(at, "If must be the whole of a string")
+			}
+			c.needsCondition(at, part.Condition)
+			c.unconditional(at, part.Then, part.Otherwise)
+		case OptionalElement:
+			if !element || len(parts) > 1 || strings.HasSuffix(at, "[0]") {
+				c.problem(at, "Optional must be the whole of a list's element, and not of its first")
+			}
+			c.needsCondition(at, part.Condition)
+			c.unconditional(at, part.Value)
+		case Unknown:
+			c.problem(at, "contains an unknown reference")
+		}
+	}
+}
+
+func (c *checker) unconditional(at string, texts ...string) {
+	for _, s := range texts {
+		for _, part := range Parts(s) {
+			switch part.(type) {
+			case Conditional, OptionalElement:
+				c.problem(at, "If and Optional cannot be nested")
+				return
+			}
+		}
+		c.text(at, s, false)
+	}
+}
+
+// needs checks that r exists whenever the current resource does.
+func (c *checker) needs(at string, r Resource) {
+	if r.Condition != "" && r.Condition != c.current.Condition {
+		c.problem(at, "refers to %s, which exists only while condition %s holds", r.ID, r.Condition)
+	}
+}
+
+func (c *checker) needsCondition(at, id string) {
+	if _, ok := c.conditions[id]; !ok {
+		c.problem(at, "there is no condition %q", clip(id))
+	}
+}
+
+// plain checks text that cannot contain references.
+func (c *checker) plain(at, s string) {
+	switch {
+	case !utf8.ValidString(s):
+		c.problem(at, "is not valid UTF-8")
+	case iam.HasSymbol(s):
+		c.problem(at, "cannot contain references")
+	case strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }):
+		c.problem(at, "contains a control character")
+	}
+}
+
+func index(at string, i int) string { return fmt.Sprintf("%s[%d]", at, i) }
+
+// clip keeps messages readable when somebody passes ten thousand characters.
+func clip(s string) string {
+	const limit = 100
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}
