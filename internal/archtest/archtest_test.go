@@ -35,7 +35,7 @@ var floors = [][]string{
 	{"sandbox/internal/iamapi", "sandbox/internal/s3api", "sandbox/internal/stsapi"},
 	{"sandbox/internal/authz"},
 	{"sandbox/internal/directory"},
-	{"sandbox/internal/wire", "sandbox/internal/sigv4"},
+	{"sandbox/internal/wire", "sandbox/internal/sigv4", "sandbox/internal/overview"},
 	{"template/policies"},
 	{"template/cfn", "template/terraform", "template/script"},
 	{"template", "broker", "setup"},
