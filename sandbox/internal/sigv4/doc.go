@@ -25,15 +25,12 @@ const (
 	Unsupported                        // signed by something other than SigV4 with HMAC
 	Ambiguous                          // signed twice, in the header and in the query
 	Unsigned                           // a header that must be signed is not
-	WrongRegion                        // the credential scope names another region
-	WrongService                       // the credential scope names another service
 	NotYetValid                        // dated more than MaxSkew ahead
 	TooOld                             // dated more than MaxSkew ago
 	Expired                            // a presigned URL after its time
 	Mismatch                           // the signature is not the one of this request
 	PayloadMismatch                    // the body is not the one that was hashed
 	PayloadMalformed                   // the aws-chunked framing is wrong or breaks off
-	ChecksumMismatch                   // a trailing checksum is not the body's
 	TooLarge                           // the body is larger than allowed
 	MissingHash                        // S3 needs x-amz-content-sha256 and did not get it
 )
@@ -44,7 +41,6 @@ type Error struct {
 	Reason  Reason
 	Detail  string
 	Headers []string // Unsigned: the headers in question
-	Expect  string   // WrongRegion, WrongService: what was expected
 }
 
 func (e *Error) Error() string { return "signature version 4: " + e.Detail }
