@@ -2,6 +2,8 @@ package reference
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -180,8 +182,8 @@ func CheckTags(tags map[string]string) error {
 		return err
 	}
 	seen := make(map[string]bool, len(tags))
-	for key, value := range tags {
-		if err := CheckTag(key, value); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		if err := CheckTag(key, tags[key]); err != nil {
 			return err
 		}
 		folded := strings.ToLower(key)

@@ -158,7 +158,7 @@ func CheckSessionPolicySize(size int) error {
 // CheckManagedPolicyCount checks how many managed policies are attached to one
 // role, user or group, against the default quota.
 func CheckManagedPolicyCount(n int) error {
-	return atMost("role", n, MaxManagedPoliciesPerRole, "managed policies", quotasPage)
+	return atMost("the role, user or group", n, MaxManagedPoliciesPerRole, "managed policies", quotasPage)
 }
 
 // CheckMaxSessionDuration checks a role's MaxSessionDuration.
