@@ -23,7 +23,7 @@ func (c *checker) size(s string) int {
 			n += variableSizes[part]
 		case AttributeRef:
 			if r, ok := c.resources[part.Resource]; ok && r.Kind != nil {
-				n += c.size(r.Kind.attributes()[part.Attribute])
+				n += c.attributeSize(r.Kind.attributes()[part.Attribute])
 			}
 		case Conditional:
 			n += max(c.size(part.Then), c.size(part.Otherwise))
@@ -32,6 +32,17 @@ func (c *checker) size(s string) int {
 		}
 	}
 	return n
+}
+
+// attributeSize leaves out attributes inside attributes: they are refused, but
+// must not be measured for ever either.
+func (c *checker) attributeSize(s string) int {
+	for _, part := range Parts(s) {
+		if _, ok := part.(AttributeRef); ok {
+			return 0
+		}
+	}
+	return c.size(s)
 }
 
 func (p Parameter) reckonedSize() int {
