@@ -1,0 +1,81 @@
+package eval
+
+import (
+	"strings"
+
+	"github.com/crossaccount/crossaccount/iam"
+)
+
+// An env is what the statements of a decision look at: the request and what
+// follows from it.
+type env struct {
+	context   *iam.Context
+	principal *iam.Principal
+	action    string
+	resource  string
+
+	service         [40]byte // the action's prefix in lower case
+	serviceLen      int
+	resourceFence   int    // see fenceOf
+	partition       string // of the principal's ARN, "" if it has none
+	roleName        string // of a role or the role behind a session
+	resourceAccount iam.AccountID
+	hasBoundary     bool
+}
+
+func newEnv(in *Input) env {
+	r := in.Request
+	e := env{
+		context:         &r.Context,
+		principal:       &r.Principal,
+		action:          r.Action,
+		resource:        r.Resource,
+		resourceFence:   fenceOf(r.Resource),
+		partition:       segment(r.Principal.ARN, 1),
+		resourceAccount: r.ResourceAccount,
+		hasBoundary:     in.Boundary != nil,
+	}
+	if colon := strings.IndexByte(r.Action, ':'); colon >= 0 && colon <= len(e.service) {
+		for i := range colon {
+			e.service[i] = lower(r.Action[i])
+		}
+		e.serviceLen = colon
+	}
+	if e.resourceAccount == "" {
+		e.resourceAccount = iam.AccountID(segment(r.Resource, 4))
+	}
+	if e.resourceAccount == "" {
+		e.resourceAccount = r.Principal.Account
+	}
+	switch r.Principal.Type {
+	case iam.PrincipalRole:
+		e.roleName = lastPart(r.Principal.ARN)
+	case iam.PrincipalRoleSession:
+		if rest := segment(r.Principal.ARN, 5); strings.HasPrefix(rest, "assumed-role/") {
+			e.roleName, _, _ = strings.Cut(rest[len("assumed-role/"):], "/")
+		}
+	}
+	return e
+}
+
+// segment returns segment n of an ARN, counting from 0; segment 5 reaches to the
+// end. It returns "" if s is not an ARN.
+func segment(s string, n int) string {
+	if !strings.HasPrefix(s, "arn:") || strings.Count(s, ":") < 5 {
+		return ""
+	}
+	for range n {
+		s = s[strings.IndexByte(s, ':')+1:]
+	}
+	if n < 5 {
+		s = s[:strings.IndexByte(s, ':')]
+	}
+	return s
+}
+
+func (e *env) isService(name string) bool { return string(e.service[:e.serviceLen]) == name }
+
+// isAction compares the request's action with one in lower case.
+func (e *env) isAction(action string) bool {
+	return len(e.action) == len(action) && hasLowerPrefix(e.action, action)
+}

@@ -1,0 +1,153 @@
+package eval
+
+// matches reports whether everything but the statement's principal matches the
+// request.
+func (s *statement) matches(e *env) tri {
+	if !s.matchesAction(e) {
+		return no
+	}
+	result := s.matchesResource(e)
+	for i := 0; result != no && i < len(s.conditions); i++ {
+		result = and(result, s.conditions[i].holds(e.context))
+	}
+	return result
+}
+
+func (s *statement) matchesAction(e *env) bool {
+	for i := range s.actions {
+		if s.actions[i].match(e.action) {
+			return !s.notAction
+		}
+	}
+	return s.notAction
+}
+
+// matchesResource compares the resource with Resource or NotResource. A
+// statement with neither means the resource its policy is attached to.
+func (s *statement) matchesResource(e *env) tri {
+	if s.resources == nil {
+		return yes
+	}
+	result := no
+	for i := range s.resources {
+		if result = or(result, s.resources[i].matchResource(e)); result == yes {
+			break
+		}
+	}
+	if s.notResource {
+		return not(result)
+	}
+	return result
+}
+
+// names reports how the statement names the principal. A statement without
+// Principal, in a policy that need not have one, means everybody.
+func (s *statement) names(e *env) naming {
+	switch {
+	case s.notPrincipal:
+		return naming{gradeDirect: namesAllBut(s.principals, s.deny, e)}
+	case s.principals == nil:
+		return naming{gradeDirect: yes}
+	}
+	return namesPrincipal(s.principals, e)
+}
+
+// An answer is what a policy or layer says, and the statement that makes it
+// say so.
+type answer struct {
+	says tri
+	by   StatementRef
+}
+
+// hear takes in what one statement says, if it is more than was known.
+func (a *answer) hear(says tri, p *Policy, index int32, layer Layer, level int) {
+	if says > a.says {
+		*a = answer{says, StatementRef{Policy: p, Index: index, Layer: layer, Level: int8(min(level, 127))}}
+	}
+}
+
+// denies reports whether a Deny statement of the policy matches.
+func (a *answer) denies(e *env, p *Policy, layer Layer, level int) {
+	if p == nil {
+		return
+	}
+	for _, i := range p.candidates(e).deny {
+		s := &p.statements[i]
+		says := s.matches(e)
+		if says > a.says {
+			named := s.names(e)
+			a.hear(and(says, named.best()), p, i, layer, level)
+		}
+		if a.says == yes {
+			return
+		}
+	}
+}
+
+// allows reports whether an Allow statement of the policy matches.
+func (a *answer) allows(e *env, p *Policy, layer Layer, level int) {
+	for _, i := range p.candidates(e).allow {
+		if a.says == yes {
+			return
+		}
+		s := &p.statements[i]
+		says := s.matches(e)
+		if says > a.says {
+			named := s.names(e)
+			a.hear(and(says, named.best()), p, i, layer, level)
+		}
+	}
+}
+
+// anyAllows is the answer of a layer: one of its policies has to allow.
+func (e *env) anyAllows(policies []*Policy, layer Layer, level int) answer {
+	var a answer
+	for _, p := range policies {
+		a.allows(e, p, layer, level)
+	}
+	return a
+}
+
+// capAllows is the answer of a layer of one policy, which does not limit
+// anything if there is none.
+func (e *env) capAllows(p *Policy, layer Layer) answer {
+	if p == nil {
+		return answer{says: yes}
+	}
+	var a answer
+	a.allows(e, p, layer, 0)
+	return a
+}
+
+// grants says for each grade whether a resource policy allows the request to a
+// principal that is named in that way.
+type grants [grades]answer
+
+func (e *env) grants(p *Policy) grants {
+	var g grants
+	if p == nil {
+		return g
+	}
+	for _, i := range p.candidates(e).allow {
+		s := &p.statements[i]
+		says := s.matches(e)
+		if says == no {
+			continue
+		}
+		for grade, named := range s.names(e) {
+			g[grade].hear(and(says, named), p, i, LayerResource, 0)
+		}
+	}
+	return g
+}
+
+// any is the strongest answer, however the principal is named.
+func (g *grants) any() answer {
+	best := g[0]
+	for _, a := range g[1:] {
+		if a.says > best.says {
+			best = a
+		}
+	}
+	return best
+}

@@ -1,0 +1,75 @@
+package eval
+
+// Facts that AWS's documentation leaves open or contradicts, one name each.
+// `crossaccount conformance record` settles them against real accounts; until
+// then each is decided here, in one place, with what is known.
+
+const (
+	// A session policy that does not allow the action stops a session even if
+	// the resource policy names that very session.
+	//
+	// The documentation says that it does not: a resource policy that names a
+	// session ARN grants permissions that are "not limited by" implicit denies
+	// in session policies and boundaries
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies.html#policies_session).
+	// The engine iam-simulate has pinned the opposite for S3 since its commit
+	// 224f372. We follow the documentation.
+	switchSessionPolicyLimitsNamedSession = false
+
+	// A user named in a trust policy still needs its permissions boundary to
+	// allow sts:AssumeRole.
+	//
+	// The page on trust policies says so
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_update-role-trust-policy.html);
+	// the general rule says that a user named in a resource policy is not
+	// limited by its boundary
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html).
+	// The page about the very case wins, which is also the cautious reading.
+	switchBoundaryLimitsUserNamedInTrust = true
+
+	// NotPrincipal with Deny spares a principal only if everything it is known
+	// as is listed: its account, for a session also its role, and itself.
+	//
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
+	// says that AWS might check the account first, then the role, then the
+	// session, depending on the service. We assume that every service does.
+	switchNotPrincipalNeedsWholeChain = true
+
+	// A negated operator without ForAllValues or ForAnyValue matches a key that
+	// has several values.
+	//
+	// The documentation only says that multivalued keys need a set operator
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html).
+	// We take such a condition as never met.
+	switchMultivaluedWithoutSetOperator = false
+
+	// The root user cannot call AssumeRole, whatever the trust policy says.
+	//
+	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+	switchRootUserCannotAssumeRoles = true
+)
+
+// A controlledService is a service whose resources RCPs apply to.
+type controlledService struct {
+	prefix string // of its actions
+	since  string // the month RCPs began to apply to it, "" if not confirmed
+}
+
+// The services that support RCPs, as of 2026-11. Entries without a month were
+// not confirmed in a primary source; they are here because an RCP that is
+// passed and then ignored would be the worse mistake.
+//
+// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_rcps.html#rcp-supported-services
+var controlledServices = []controlledService{
+	{"s3", "2024-11"},
+	{"sts", "2024-11"},
+	{"kms", "2024-11"},
+	{"sqs", "2024-11"},
+	{"secretsmanager", "2024-11"},
+	{"ecr", "2025-06"},
+	{"aoss", "2025-06"},
+	{"cognito-idp", ""},
+	{"cognito-identity", ""},
+	{"logs", ""},
+	{"dynamodb", ""},
+}
