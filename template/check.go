@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
 // Check returns nil for a stack AWS can create, and otherwise an [*Error] that
@@ -39,8 +40,14 @@ func (s *Stack) Size(p *iam.Policy) int {
 	for _, r := range s.Resources {
 		c.resources[r.ID] = r
 	}
-	return c.policySize(p)
+	return c.longestPolicy(p).Size()
 }
+
+// maxParameterDescription is the documented length of a parameter's
+// description, in characters.
+//
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+const maxParameterDescription = 4000
 
 // A checker collects the problems of one stack.
 type checker struct {
@@ -57,15 +64,11 @@ func (c *checker) problem(at, format string, args ...any) {
 }
 
 func (c *checker) stack(s *Stack) {
-	c.count("Parameters", len(s.Parameters), MaxParameters)
-	c.count("Resources", len(s.Resources), MaxResources)
-	c.count("Outputs", len(s.Outputs), MaxOutputs)
+	c.limit("Stack", reference.CheckTemplateCounts(len(s.Parameters), 0, len(s.Resources), len(s.Outputs)))
 	if len(s.Resources) == 0 {
 		c.problem("Resources", "there are none; a stack needs at least one")
 	}
-	if len(s.Description) > MaxDescription {
-		c.problem("Description", "has %d bytes; a stack's description may have %d", len(s.Description), MaxDescription)
-	}
+	c.limit("Description", reference.CheckTemplateDescription(s.Description))
 	c.plain("Description", s.Description)
 	c.plain("Metadata.Version", s.Metadata.Version)
 	c.plain("Metadata.Generator", s.Metadata.Generator)
@@ -73,8 +76,8 @@ func (c *checker) stack(s *Stack) {
 	ids := map[string]string{} // :: logical id → field that has it
 	id := func(at, id string) {
 		switch earlier, taken := ids[id]; {
-		case !isLogicalID(id):
-			c.problem(at, "id %q must be 1 to %d letters and digits", clip(id), MaxLogicalID)
+		case reference.CheckLogicalID(id) != nil:
+			c.problem(at, "%v", reference.CheckLogicalID(id))
 		case taken:
 			c.problem(at, "id %q is taken by %s", id, earlier)
 		}
@@ -110,15 +113,15 @@ func (c *checker) stack(s *Stack) {
 	c.current = Resource{}
 	for _, r := range s.Resources {
 		if role, ok := r.Kind.(*Role); ok {
-			if n := c.attachments[role] + len(role.ManagedPolicyARNs); n > MaxAttachedPolicies {
-				c.problem("Resources."+r.ID, "has %d managed policies; a role may have %d attached", n, MaxAttachedPolicies)
+			if n := c.attachments[role] + len(role.ManagedPolicyARNs); n > reference.MaxManagedPoliciesPerRole {
+				c.problem("Resources."+r.ID, "has %d managed policies; a role may have %d attached", n, reference.MaxManagedPoliciesPerRole)
 			}
 		}
 	}
 	for _, o := range s.Outputs {
 		at := "Outputs." + o.ID
-		if len(o.Description) > MaxDescription {
-			c.problem(at+".Description", "has %d bytes; an output's description may have %d", len(o.Description), MaxDescription)
+		if len(o.Description) > reference.MaxTemplateDescription {
+			c.problem(at+".Description", "has %d bytes; an output's description may have %d", len(o.Description), reference.MaxTemplateDescription)
 		}
 		c.plain(at+".Description", o.Description)
 		if o.Value == "" {
@@ -128,18 +131,12 @@ func (c *checker) stack(s *Stack) {
 	}
 }
 
-func (c *checker) count(at string, n, limit int) {
-	if n > limit {
-		c.problem(at, "there are %d; a stack may have %d", n, limit)
-	}
-}
-
 func (c *checker) parameter(at string, p Parameter) {
 	c.plain(at+".Label", p.Label)
 	c.plain(at+".Description", p.Description)
 	c.plain(at+".Constraint", p.Constraint)
-	if n := utf8.RuneCountInString(p.Description); n > MaxParameterDescription {
-		c.problem(at+".Description", "has %d characters; a parameter's description may have %d", n, MaxParameterDescription)
+	if n := utf8.RuneCountInString(p.Description); n > maxParameterDescription {
+		c.problem(at+".Description", "has %d characters; a parameter's description may have %d", n, maxParameterDescription)
 	}
 	if p.MinLength < 0 || p.MaxLength < 0 || p.MaxLength > 0 && p.MinLength > p.MaxLength {
 		c.problem(at, "lengths %d to %d leave no legal value", p.MinLength, p.MaxLength)
@@ -169,8 +166,8 @@ func (p Parameter) Accepts(value string) error {
 		rule = ": " + rule
 	}
 	switch {
-	case len(value) > MaxParameterValue:
-		return fmt.Errorf("has %d bytes; the value of a parameter may have %d", len(value), MaxParameterValue)
+	case len(value) > reference.MaxTemplateParameterValue:
+		return reference.CheckParameterValue(value)
 	case strings.ContainsFunc(value, unicode.IsControl) || !utf8.ValidString(value):
 		return fmt.Errorf("contains a control character or is not UTF-8")
 	case n < p.MinLength:

@@ -1,7 +1,10 @@
 package template
 
 import (
+	"time"
+
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
 // A Role is an IAM role with its inline policies.
@@ -60,30 +63,25 @@ func (r *Role) rewrite(w rewriter, at string) Kind {
 }
 
 func (r *Role) check(c *checker, at string) {
-	c.name(at+".Name", r.Name, MaxRoleName)
+	c.name(at+".Name", r.Name, reference.CheckRoleName)
 	c.path(at+".Path", r.Path)
-	c.description(at+".Description", r.Description)
-	if d := r.MaxSessionDuration; d != 0 && (d < MinSessionDuration || d > MaxSessionDuration) {
-		c.problem(at+".MaxSessionDuration", "is %d; must be %d to %d seconds", d, MinSessionDuration, MaxSessionDuration)
+	c.limit(at+".Description", reference.CheckRoleDescription(c.longest(r.Description)))
+	if d := r.MaxSessionDuration; d != 0 {
+		c.limit(at+".MaxSessionDuration", reference.CheckMaxSessionDuration(time.Duration(d)*time.Second))
 	}
-	c.policy(at+".Trust", r.Trust, iam.KindTrust, MaxTrustPolicy)
+	c.limit(at+".Trust", reference.CheckTrustPolicySize(c.policy(at+".Trust", r.Trust, iam.KindTrust)))
 	total := 0
 	names := map[string]bool{}
 	for i, p := range r.Inline {
 		at := index(at+".Inline", i)
-		c.name(at+".Name", p.Name, MaxPolicyName)
+		c.name(at+".Name", p.Name, reference.CheckPolicyName)
 		if names[p.Name] {
 			c.problem(at+".Name", "two inline policies have this name; names must be unique in a role")
 		}
 		names[p.Name] = true
-		c.policy(at+".Document", p.Document, iam.KindIdentity, MaxInlinePolicies)
-		if p.Document != nil {
-			total += c.policySize(p.Document)
-		}
+		total += c.policy(at+".Document", p.Document, iam.KindIdentity)
 	}
-	if total > MaxInlinePolicies {
-		c.problem(at+".Inline", "the inline policies have %d characters together; a role may have %d", total, MaxInlinePolicies)
-	}
+	c.limit(at+".Inline", reference.CheckRoleInlineSize(total))
 	for i, arn := range r.ManagedPolicyARNs {
 		c.arn(index(at+".ManagedPolicyARNs", i), arn)
 	}
@@ -129,10 +127,10 @@ func (p *ManagedPolicy) rewrite(w rewriter, at string) Kind {
 }
 
 func (p *ManagedPolicy) check(c *checker, at string) {
-	c.name(at+".Name", p.Name, MaxPolicyName)
+	c.name(at+".Name", p.Name, reference.CheckPolicyName)
 	c.path(at+".Path", p.Path)
-	c.description(at+".Description", p.Description)
-	c.policy(at+".Document", p.Document, iam.KindIdentity, MaxManagedPolicy)
+	c.limit(at+".Description", reference.CheckPolicyDescription(c.longest(p.Description)))
+	c.limit(at+".Document", reference.CheckManagedPolicySize(c.policy(at+".Document", p.Document, iam.KindIdentity)))
 	for i, id := range p.Roles {
 		at := index(at+".Roles", i)
 		r, ok := c.resources[id]

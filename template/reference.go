@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
 // Variables of the account and region a stack is created in. CloudFormation
@@ -110,7 +111,7 @@ func parseReference(id string) Part {
 	if resource, attribute, ok := strings.Cut(id, "."); ok {
 		return AttributeRef{resource, attribute}
 	}
-	if isLogicalID(id) {
+	if reference.CheckLogicalID(id) == nil {
 		return ParameterRef(id)
 	}
 	return Unknown(id)

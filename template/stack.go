@@ -12,7 +12,7 @@ import (
 // Parameters, conditions, resources and outputs keep the order in which they
 // are listed.
 type Stack struct {
-	Description string // at most MaxDescription bytes
+	Description string // at most 1,024 bytes
 	Metadata    Metadata
 	Parameters  []Parameter
 	Conditions  []Condition
@@ -44,7 +44,7 @@ type Parameter struct {
 	ID          string // CloudFormation's logical name, such as "ExternalId"
 	Label       string // shown to people instead of the ID; optional
 	Type        ParameterType
-	Description string  // at most MaxParameterDescription characters
+	Description string  // at most 4,000 characters
 	Default     *string // nil: a value is required
 
 	// AllowedValues lists the only legal values. Pattern is a regular

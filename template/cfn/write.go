@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	quota "github.com/crossaccount/crossaccount/iam/reference"
 	"github.com/crossaccount/crossaccount/template"
 )
 
@@ -16,8 +17,8 @@ import (
 // Ref, Fn::GetAtt, Fn::Sub and Fn::If; everything else is literal text.
 //
 // The error is a [*template.Error] if AWS would refuse the stack, or if the
-// template is larger than [template.MaxBody]. Templates larger than
-// [template.MaxInlineBody] must be passed to CloudFormation through S3.
+// template is larger than [reference.MaxTemplateObject]. Templates larger than
+// [reference.MaxTemplateBody] must be passed to CloudFormation through S3.
 func Write(s *template.Stack) ([]byte, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
@@ -36,11 +37,8 @@ func Write(s *template.Stack) ([]byte, error) {
 		return nil, fmt.Errorf("writing the template: %w", err)
 	}
 	out.WriteByte('\n')
-	if out.Len() > template.MaxBody {
-		return nil, &template.Error{Problems: []template.Problem{{
-			Field:   "Template",
-			Message: fmt.Sprintf("has %d bytes; CloudFormation accepts %d", out.Len(), template.MaxBody),
-		}}}
+	if err := quota.CheckTemplateObject(out.Len()); err != nil {
+		return nil, &template.Error{Problems: []template.Problem{{Field: "Template", Message: err.Error()}}}
 	}
 	return out.Bytes(), nil
 }
