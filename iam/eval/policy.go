@@ -96,6 +96,9 @@ func compileStatement(s *iam.Statement, kind iam.Kind, variables bool) (statemen
 	if s.NotResource != nil {
 		out.notResource, resources = true, s.NotResource
 	}
+	if resources != nil {
+		out.resources = make([]pattern, 0, len(resources)) // an empty list matches nothing
+	}
 	for _, r := range resources {
 		out.resources = append(out.resources, compileResource(r, variables))
 	}
@@ -123,6 +126,8 @@ func checkStatement(s *iam.Statement, kind iam.Kind) error {
 		return fmt.Errorf("Resource and NotResource exclude each other")
 	case s.Principal != nil && s.NotPrincipal != nil:
 		return fmt.Errorf("Principal and NotPrincipal exclude each other")
+	case s.NotPrincipal != nil && (kind == iam.KindTrust || kind == iam.KindResourceControl):
+		return fmt.Errorf("a %s cannot have NotPrincipal", kind)
 	}
 	switch kind {
 	case iam.KindResource, iam.KindTrust:

@@ -45,7 +45,7 @@ const (
 )
 
 func compilePrincipals(p *iam.Principals) ([]principalEntry, error) {
-	var entries []principalEntry
+	entries := []principalEntry{} // not nil: naming nobody is not naming everybody
 	if p.All {
 		entries = append(entries, principalEntry{kind: entryEverybody})
 	}
