@@ -15,3 +15,10 @@ type Section struct {
 type Source interface {
 	Overview() []Section
 }
+
+// An Operation is one row of the table of what a service can do.
+type Operation struct {
+	Name string
+	Real bool   // false: answers NotImplemented, whatever the request
+	Note string // what is missing from a real one; empty if nothing is
+}
