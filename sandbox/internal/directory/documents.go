@@ -14,6 +14,7 @@ import (
 // was compiled to.
 type Document struct {
 	Text     string // as written
+	Size     int    // characters as IAM's quotas count them, see [iam.Policy.Size]
 	Compiled *eval.Policy
 }
 
@@ -26,7 +27,7 @@ func NewDocument(text string, kind iam.Kind, name string) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compile(text, policy, kind, name)
+	return compile(text, policy, policy.Size(), kind, name)
 }
 
 // NewResourceDocument is NewDocument for trust and resource policies. They are
@@ -38,13 +39,13 @@ func (v View) NewResourceDocument(text string, kind iam.Kind, name string) (*Doc
 	if err != nil {
 		return nil, err
 	}
-	policy, err = v.ResolvePrincipals(policy)
+	resolved, err := v.ResolvePrincipals(policy)
 	if err != nil {
 		e := malformed("%s", err)
 		e.Cause = err
 		return nil, e
 	}
-	return compile(text, policy, kind, name)
+	return compile(text, resolved, policy.Size(), kind, name)
 }
 
 // Text returns a document as it is shown when it is read: as it was written,
@@ -121,12 +122,12 @@ func parse(text string, kind iam.Kind) (*iam.Policy, error) {
 	return policy, nil
 }
 
-func compile(text string, policy *iam.Policy, kind iam.Kind, name string) (*Document, error) {
+func compile(text string, policy *iam.Policy, size int, kind iam.Kind, name string) (*Document, error) {
 	compiled, err := eval.Compile(policy, kind, name)
 	if err != nil {
 		return nil, malformed("Syntax errors in policy. (%s)", err)
 	}
-	return &Document{Text: text, Compiled: compiled}, nil
+	return &Document{Text: text, Size: size, Compiled: compiled}, nil
 }
 
 // checkStatement makes the checks IAM makes of the values in a statement.

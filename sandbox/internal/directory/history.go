@@ -129,3 +129,11 @@ func (t *table[T]) page(read func(*entry[T]) *T, after string, limit int, keep f
 	}
 	return values, false
 }
+
+func (t *table[T]) each(read func(*entry[T]) *T, f func(*T)) {
+	for name := range t.slots {
+		if _, value := t.lookup(name, read); value != nil {
+			f(value)
+		}
+	}
+}

@@ -202,3 +202,24 @@ func (v View) PolicyUse(account iam.AccountID, arn string) (attached, bounded []
 	defer a.mu.RUnlock()
 	return a.attachments.of(arn), a.boundaries.of(arn)
 }
+
+// Counts says how much an account has.
+type Counts struct{ Users, Roles, ManagedPolicies, PolicyVersions int }
+
+// Count counts an account's users, roles, managed policies and their versions.
+func (v View) Count(account iam.AccountID) Counts {
+	a, ok := v.d.Account(account)
+	if !ok {
+		return Counts{}
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var c Counts
+	a.users.each(read[User](v), func(*User) { c.Users++ })
+	a.roles.each(read[Role](v), func(*Role) { c.Roles++ })
+	a.policies.each(read[ManagedPolicy](v), func(p *ManagedPolicy) {
+		c.ManagedPolicies++
+		c.PolicyVersions += len(p.Versions)
+	})
+	return c
+}
