@@ -36,7 +36,7 @@ func Decide(in *Input) Decision {
 	// Service control policies: every level from root to account must allow.
 	// O orgs_manage_policies_scps_evaluation.html
 	for level, policies := range l.serviceControl {
-		r.require(e.anyAllows(policies, LayerServiceControl, level), LayerServiceControl, SidePrincipal)
+		r.requireLevel(e.anyAllows(policies, LayerServiceControl, level), LayerServiceControl, level, SidePrincipal)
 	}
 
 	// The VPC endpoint the request came through must allow.

@@ -188,9 +188,14 @@ type Decision struct {
 
 	// Layer is what decided: for an explicit denial the layer of the Deny
 	// statement, for an implicit denial the first layer that should have
-	// allowed and did not, for Allowed the layer of the grant, for Depends the
-	// first layer that is undetermined.
+	// allowed and did not, for Allowed the layer of the grant (LayerNone if
+	// nothing had to grant, as for the root user), for Depends the first layer
+	// that is undetermined.
 	Layer Layer
+
+	// Level is the level of the SCP or RCP that decided; 0 is the
+	// organisation's root.
+	Level int8
 
 	// Side is the account whose policies decided; see [SideBoth].
 	Side Side

@@ -5,6 +5,7 @@ package eval
 type ruling struct {
 	result       tri
 	layer        Layer // the first layer that said less than all before it
+	level        int8
 	side         Side
 	failed       Side // the sides that said no
 	granted      Layer
@@ -17,8 +18,13 @@ type ruling struct {
 
 // require takes in the answer of a layer that must allow.
 func (r *ruling) require(a answer, layer Layer, side Side) {
+	r.requireLevel(a, layer, 0, side)
+}
+
+// requireLevel is require for one level of a layer.
+func (r *ruling) requireLevel(a answer, layer Layer, level int, side Side) {
 	if a.says < r.result {
-		r.result, r.layer, r.side = a.says, layer, side
+		r.result, r.layer, r.level, r.side = a.says, layer, int8(min(level, 127)), side
 	}
 	switch a.says {
 	case no:
@@ -85,13 +91,13 @@ func (r *ruling) decide() Decision {
 			d.Side = SideBoth
 		}
 	case no:
-		d.Verdict, d.Layer, d.Side = ImplicitlyDenied, r.layer, r.side
+		d.Verdict, d.Layer, d.Level, d.Side = ImplicitlyDenied, r.layer, r.level, r.side
 		if r.crossAccount && r.failed == SidePrincipal|SideResource {
 			d.Side = SideBoth
 		}
 		d.nrefs = 0
 	case maybe:
-		d.Verdict, d.Layer, d.Side = Depends, r.layer, r.side
+		d.Verdict, d.Layer, d.Level, d.Side = Depends, r.layer, r.level, r.side
 		kept := int8(0)
 		for i := range d.nrefs {
 			if r.open&(1<<i) != 0 {
@@ -106,7 +112,7 @@ func (r *ruling) decide() Decision {
 
 // denied is the decision when a Deny statement matches.
 func denied(by StatementRef) Decision {
-	d := Decision{Verdict: ExplicitlyDenied, Layer: by.Layer, Side: sideOf(by.Layer)}
+	d := Decision{Verdict: ExplicitlyDenied, Layer: by.Layer, Level: by.Level, Side: sideOf(by.Layer)}
 	d.add(by)
 	return d
 }
