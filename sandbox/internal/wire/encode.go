@@ -28,7 +28,7 @@ const (
 // without output do. Fields become elements under their own or their tag's
 // name; slices become <member> elements, maps <entry><key/><value/></entry> in
 // the order of their keys, times ISO 8601 in UTC. Nil pointers are left out,
-// and so are zero values tagged omitempty.
+// and so are zero values and empty lists tagged omitempty.
 func WriteQuery(w http.ResponseWriter, action, namespace, requestID string, out any) {
 	var b bytes.Buffer
 	b.WriteString("<" + action + "Response xmlns=\"")
@@ -143,9 +143,17 @@ func fields(b *bytes.Buffer, v reflect.Value) {
 			continue
 		}
 		name, omitEmpty := fieldName(field)
-		if name == "" || omitEmpty && v.Field(i).IsZero() {
+		if name == "" || omitEmpty && isEmpty(v.Field(i)) {
 			continue
 		}
 		element(b, name, v.Field(i))
 	}
+}
+
+func isEmpty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice, reflect.Map:
+		return v.Len() == 0
+	}
+	return v.IsZero()
 }

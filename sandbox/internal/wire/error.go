@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -57,4 +58,15 @@ func AsError(err error) *Error {
 		Message: "The request processing has failed because of an unknown error, exception or failure.",
 		Cause:   err,
 	}
+}
+
+// WriteJSONError answers with an error in the form of AWS's JSON protocols.
+//
+// https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+func WriteJSONError(w http.ResponseWriter, requestID string, err *Error) {
+	body, _ := json.Marshal(map[string]string{"__type": err.Code, "message": err.Message}) // strings always marshal
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.Header().Set("X-Amzn-Requestid", requestID)
+	w.WriteHeader(err.Status)
+	w.Write(body)
 }
