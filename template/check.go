@@ -73,15 +73,16 @@ func (c *checker) stack(s *Stack) {
 	c.plain("Metadata.Version", s.Metadata.Version)
 	c.plain("Metadata.Generator", s.Metadata.Generator)
 
-	ids := map[string]string{} // :: logical id → field that has it
+	ids := map[string]string{} // :: id in snake case → field that has it
 	id := func(at, id string) {
-		switch earlier, taken := ids[id]; {
+		name := SnakeCase(id)
+		switch earlier, taken := ids[name]; {
 		case reference.CheckLogicalID(id) != nil:
 			c.problem(at, "%v", reference.CheckLogicalID(id))
 		case taken:
-			c.problem(at, "id %q is taken by %s", id, earlier)
+			c.problem(at, "id %q is taken by %s; ids must differ in more than their case", id, earlier)
 		}
-		ids[id] = at
+		ids[name] = at
 	}
 	for i, p := range s.Parameters {
 		id(index("Parameters", i), p.ID)

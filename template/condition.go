@@ -57,3 +57,22 @@ func evaluate(e Expr, text func(string) string, condition func(id string) bool) 
 	}
 	panic(fmt.Sprintf("template: unknown expression %T", e))
 }
+
+// visitExpr calls visit with every text of an expression.
+func visitExpr(e Expr, visit func(string)) {
+	switch e := e.(type) {
+	case Equals:
+		visit(e.A)
+		visit(e.B)
+	case Not:
+		visitExpr(e.Expr, visit)
+	case And:
+		for _, sub := range e {
+			visitExpr(sub, visit)
+		}
+	case Or:
+		for _, sub := range e {
+			visitExpr(sub, visit)
+		}
+	}
+}

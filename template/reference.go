@@ -1,6 +1,8 @@
 package template
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
@@ -115,6 +117,47 @@ func parseReference(id string) Part {
 		return ParameterRef(id)
 	}
 	return Unknown(id)
+}
+
+// Variables returns the variables that the stack refers to, sorted.
+func (s *Stack) Variables() []Variable {
+	found := map[Variable]bool{}
+	var visit func(text string)
+	visit = func(text string) {
+		for _, part := range Parts(text) {
+			switch part := part.(type) {
+			case Variable:
+				found[part] = true
+			case AttributeRef:
+				found["AWS::Partition"], found["AWS::AccountId"] = true, true
+			case Conditional:
+				visit(part.Then)
+				visit(part.Otherwise)
+			case OptionalElement:
+				visit(part.Value)
+			}
+		}
+	}
+	visitor := rewriter(func(_, text string, _ bool) (string, bool) { visit(text); return text, true })
+	for _, r := range s.Resources {
+		r.Kind.rewrite(visitor, "")
+	}
+	for _, c := range s.Conditions {
+		visitExpr(c.Expr, visit)
+	}
+	for _, o := range s.Outputs {
+		visit(o.Value)
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// AttributeText returns the text of an attribute, which may contain references
+// itself but no further attributes; "" if there is no such attribute.
+func (s *Stack) AttributeText(a AttributeRef) string {
+	if r, ok := s.Resource(a.Resource); ok && r.Kind != nil {
+		return r.Kind.attributes()[a.Attribute]
+	}
+	return ""
 }
 
 // variableSizes is the length of the longest value of each variable.

@@ -104,9 +104,7 @@ func (r *resolver) text(s string) string {
 			}
 			b.WriteString(value)
 		case AttributeRef:
-			if resource, ok := r.stack.Resource(part.Resource); ok {
-				b.WriteString(r.text(resource.Kind.attributes()[part.Attribute]))
-			}
+			b.WriteString(r.text(r.stack.AttributeText(part)))
 		case Conditional:
 			if r.conditions[part.Condition] {
 				b.WriteString(r.text(part.Then))

@@ -8,7 +8,7 @@ import (
 
 // role writes the role, its inline policies and its attachments.
 func (w *writer) role(r template.Resource, k *template.Role) {
-	name := w.name("aws_iam_role", r.ID)
+	name := snake(r.ID)
 	var o template.Object
 	o.Add("name", code(w.text(k.Name)))
 	w.addText(&o, "path", k.Path)
@@ -45,7 +45,7 @@ func (w *writer) role(r template.Resource, k *template.Role) {
 
 // managedPolicy writes the policy and its attachments to roles.
 func (w *writer) managedPolicy(r template.Resource, k *template.ManagedPolicy) {
-	name := w.name("aws_iam_policy", r.ID)
+	name := snake(r.ID)
 	var o template.Object
 	o.Add("name", code(w.text(k.Name)))
 	w.addText(&o, "path", k.Path)

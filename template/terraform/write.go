@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/iam/reference"
@@ -30,7 +29,7 @@ func Write(s *template.Stack) ([]byte, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	w := &writer{stack: s, names: map[string]string{}, data: map[string]bool{}}
+	w := &writer{stack: s, data: map[string]bool{}}
 	for _, r := range s.Resources {
 		if err := w.resource(r); err != nil {
 			return nil, err
@@ -53,8 +52,7 @@ func Write(s *template.Stack) ([]byte, error) {
 
 type writer struct {
 	stack     *template.Stack
-	names     map[string]string // :: kind of name, space, Terraform's name → the id it stands for
-	data      map[string]bool   // data sources that are used
+	data      map[string]bool // data sources that are used
 	resources []group
 	problems  []template.Problem
 }
@@ -109,14 +107,14 @@ func (w *writer) document() template.Object {
 	if len(w.stack.Parameters) > 0 {
 		var variables template.Object
 		for _, p := range w.stack.Parameters {
-			variables.Add(w.name("variable", p.ID), w.variable(p))
+			variables.Add(snake(p.ID), w.variable(p))
 		}
 		o.Add("variable", variables)
 	}
 	if len(w.stack.Conditions) > 0 {
 		var locals template.Object
 		for _, c := range w.stack.Conditions {
-			locals.Add(w.name("local", c.ID), code("${"+w.expression(c.Expr)+"}"))
+			locals.Add(snake(c.ID), code("${"+w.expression(c.Expr)+"}"))
 		}
 		o.Add("locals", locals)
 	}
@@ -131,7 +129,7 @@ func (w *writer) document() template.Object {
 			output.Add("description", code(out.Description))
 		}
 		output.Add("value", code(w.text(out.Value)))
-		outputs.Add(w.name("output", out.ID), output)
+		outputs.Add(snake(out.ID), output)
 	}
 	var sources template.Object
 	for _, source := range []string{"aws_caller_identity", "aws_partition", "aws_region"} {
@@ -207,41 +205,22 @@ func (w *writer) policy(at string, p *iam.Policy, limit func(int) error) code {
 	return code("${jsonencode(" + w.value(template.Document(p)) + ")}")
 }
 
-// name returns Terraform's name for an id, and reports two ids that would get
-// the same one.
-func (w *writer) name(kind, id string) string {
-	name := snake(id)
-	if earlier, taken := w.names[kind+" "+name]; taken && earlier != id {
-		w.problems = append(w.problems, template.Problem{Field: id, Message: fmt.Sprintf("and %s would both be called %s in Terraform; rename one", earlier, name)})
-	}
-	w.names[kind+" "+name] = id
-	return name
-}
-
 // reserved are the names that variables cannot have.
 var reserved = map[string]bool{
 	"source": true, "version": true, "providers": true, "count": true, "for_each": true,
 	"lifecycle": true, "depends_on": true, "locals": true,
 }
 
-// snake turns a logical id into a name: "ExternalId" into "external_id".
+// snake returns Terraform's name for an id.
 func snake(id string) string {
-	var b strings.Builder
-	runes := []rune(id)
-	for i, r := range runes {
-		if unicode.IsUpper(r) && i > 0 && (!unicode.IsUpper(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1])) {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	name := b.String()
+	name := template.SnakeCase(id)
 	if reserved[name] || name[0] >= '0' && name[0] <= '9' {
 		return "the_" + name
 	}
 	return name
 }
 
-// managedPolicyLimit and its like are the quotas of the places a policy can be.
+// The quotas of the places a policy can be.
 var (
 	trustLimit   = reference.CheckTrustPolicySize
 	inlineLimit  = reference.CheckRoleInlineSize
