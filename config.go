@@ -126,14 +126,14 @@ func (d *jsonDuration) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &text); err == nil {
 		parsed, err := time.ParseDuration(text)
 		if err != nil {
-			return fmt.Errorf("session_duration %q: must be a duration such as \"1h\" or a number of nanoseconds", text)
+			return fmt.Errorf("duration %q: must be text such as \"1h\" or a number of nanoseconds", clip(text))
 		}
 		*d = jsonDuration(parsed)
 		return nil
 	}
 	var nanoseconds int64
 	if err := json.Unmarshal(data, &nanoseconds); err != nil {
-		return fmt.Errorf("session_duration %s: must be a duration such as \"1h\" or a number of nanoseconds", data)
+		return fmt.Errorf("duration %s: must be text such as \"1h\" or a number of nanoseconds", clip(string(data)))
 	}
 	*d = jsonDuration(nanoseconds)
 	return nil

@@ -35,8 +35,11 @@ type IntegrationResponse struct {
 
 	IntegrationID  string `json:"integration_id,omitempty"`
 	Region         string `json:"region,omitempty"`
-	TemplateURL    string `json:"template_url,omitempty"`
+	TemplateURL    string `json:"template_url,omitempty"`    // never presigned
 	TemplateSHA256 string `json:"template_sha256,omitempty"` // hex
+
+	// LinkExpiresAt is zero unless the link contains a presigned URL.
+	LinkExpiresAt time.Time `json:"link_expires_at,omitzero"`
 }
 
 // A VerificationRequest presents a role. ExternalID may be empty; if it is not,

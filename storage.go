@@ -135,8 +135,9 @@ type Integration struct {
 
 	// TemplateKey and TemplateSHA256 name the template the customer was last
 	// sent to.
-	TemplateKey    string `json:"template_key,omitempty"`
-	TemplateSHA256 string `json:"template_sha256,omitempty"`
+	TemplateKey    string    `json:"template_key,omitempty"`
+	TemplateSHA256 string    `json:"template_sha256,omitempty"`
+	LinkedAt       time.Time `json:"linked_at,omitzero"` // when the customer last got a launch link
 
 	// RoleARN is the role in use and Verification the last report about it.
 	// Candidate is a role that was presented and is not in use.

@@ -1,0 +1,271 @@
+package crossaccount
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/crossaccount/crossaccount/iam"
+)
+
+// A Client onboards customers' AWS accounts and hands out credentials for them.
+// It is safe for concurrent use.
+type Client struct {
+	config Config
+	settings
+
+	partition iam.Partition // the vendor's, by DefaultRegion
+
+	mu       sync.Mutex              // guards what follows
+	base     *aws.Config             // loaded once
+	sessions map[string]*roleSession // :: customer id NUL integration id → its credentials
+
+	templates *publisher
+	limits    limiter
+	page      setupPage
+}
+
+// New makes a client. It opens no network connection: the vendor's credentials
+// are loaded at first use. Without [WithStorage] and [WithEncryption] it works
+// with memory storage and a key of its own, and warns.
+func New(config *Config, options ...Option) (*Client, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{
+		config: config.withDefaults(),
+		settings: settings{
+			log:            slog.Default(),
+			now:            time.Now,
+			wait:           sleep,
+			random:         rand.Reader,
+			selfInspection: true,
+			patience:       defaultPatience,
+			pendingFor:     defaultPendingFor,
+		},
+		sessions: make(map[string]*roleSession),
+	}
+	for _, option := range options {
+		if option != nil {
+			option(c)
+		}
+	}
+	c.partition, _ = iam.PartitionOfRegion(c.config.DefaultRegion)
+	c.checkOwnRoles()
+	if len(c.problems) > 0 {
+		return nil, NewError(CodeInvalidConfig, "options: "+strings.Join(c.problems, "; "), "", nil)
+	}
+	if err := c.fillIn(); err != nil {
+		return nil, err
+	}
+	if err := c.warnAboutStack(); err != nil {
+		return nil, err
+	}
+	c.warn()
+	return c, nil
+}
+
+func (c *Client) checkOwnRoles() {
+	for option, arn := range map[string]string{
+		"WithBrokerRole": c.brokerRole, "WithProbeRole": c.probeRole, "WithCanaryRole": c.canaryRole,
+	} {
+		role, err := iam.ParseRoleARN(arn)
+		if arn != "" && err == nil && role.Partition != c.partition.ID {
+			c.problem("%s: the role is in partition %s, default_region %s is in %s", option, role.Partition, c.config.DefaultRegion, c.partition.ID)
+		}
+	}
+	if c.probeRole != "" && c.brokerRole == "" {
+		c.problem("WithProbeRole: needs WithBrokerRole, because a trust policy narrowed to the probe role alone would lock out the broker")
+	}
+	if c.brokerRole != "" && c.probe != nil && c.probeRole == "" {
+		c.problem("WithProbe: needs WithProbeRole, because the trust policy is narrowed to the broker role and would refuse the probe identity")
+	}
+}
+
+func (c *Client) fillIn() error {
+	if c.storage == nil {
+		c.storage = NewMemoryStorage()
+		c.log.Warn("crossaccount: integrations are kept in memory and will be lost when the process ends; use WithStorage")
+	}
+	if c.encryptor == nil {
+		keys, err := GenerateKeySet(c.random)
+		if err != nil {
+			return err
+		}
+		if c.encryptor, err = NewAESEncryptor(keys); err != nil {
+			return err
+		}
+		c.log.Warn("crossaccount: external IDs are sealed with a key that will be lost when the process ends; use WithEncryption")
+	}
+	c.limits.now = c.now
+	c.templates = newPublisher(c)
+	c.page = newSetupPage(c)
+	return nil
+}
+
+func (c *Client) warn() {
+	if c.probe == nil || c.canaryRole == "" {
+		c.log.Warn("crossaccount: verification is uncontrolled: without WithProbe and WithCanaryRole a refusal may come from the vendor's own policies instead of the customer's trust policy")
+	}
+	for _, key := range unknownBranding(c.config.BrandingOptions) {
+		c.log.Warn("crossaccount: unknown key in branding_options is ignored", "key", clip(key))
+	}
+}
+
+// awsConfig returns the vendor's own configuration, loading the default chain
+// the first time if none was given. A failure is not remembered.
+func (c *Client) awsConfig(ctx context.Context) (aws.Config, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.base != nil {
+		return c.base.Copy(), nil
+	}
+	base := c.config.AWSConfig.Copy()
+	if base.Credentials == nil {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		loaded, err := awsconfig.LoadDefaultConfig(ctx, func(o *awsconfig.LoadOptions) error {
+			o.Region = base.Region
+			if base.HTTPClient != nil {
+				o.HTTPClient = base.HTTPClient
+			}
+			return nil
+		})
+		if err != nil {
+			return aws.Config{}, NewError(CodeAWS, "the vendor's AWS configuration cannot be loaded", "set AWSConfig, or fix the environment and shared configuration files", err)
+		}
+		if base.BaseEndpoint != nil {
+			loaded.BaseEndpoint = base.BaseEndpoint
+		}
+		base = loaded
+	}
+	if base.Region == "" {
+		base.Region = c.config.DefaultRegion
+	}
+	c.prepare(&base)
+	c.base = &base
+	return base.Copy(), nil
+}
+
+// prepare makes a configuration fit for our own calls: one shared HTTP client
+// for all of them, and no retries below ours, so that retries do not multiply.
+func (c *Client) prepare(config *aws.Config) {
+	switch {
+	case c.http != nil:
+		config.HTTPClient = c.http
+	case config.HTTPClient == nil:
+		// A BuildableClient would be built again, with a connection pool of its
+		// own, for every service client of every customer.
+		config.HTTPClient = awshttp.NewBuildableClient().Freeze()
+	}
+}
+
+// externalIDOf opens the external ID of an integration.
+func (c *Client) externalIDOf(ctx context.Context, integration *Integration) (string, error) {
+	plain, err := c.encryptor.Open(ctx, integration.SealedExternalID, externalIDBinding(integration))
+	if err != nil {
+		return "", err
+	}
+	return string(plain), nil
+}
+
+func externalIDBinding(integration *Integration) Binding {
+	return Binding{CustomerID: integration.CustomerID, IntegrationID: integration.ID, Field: "external_id"}
+}
+
+// newID returns an id that sorts by time and cannot be guessed.
+func (c *Client) newID(prefix string) (string, error) {
+	var b [16]byte
+	ms := c.now().UnixMilli()
+	for i := range 6 {
+		b[i] = byte(ms >> (8 * (5 - i)))
+	}
+	if _, err := io.ReadFull(c.random, b[6:]); err != nil {
+		return "", randomError(err)
+	}
+	return prefix + hex.EncodeToString(b[:]), nil
+}
+
+func randomError(err error) error {
+	return NewError(CodeRandom, "the random source failed, so nothing was generated", "check the system's random source; there is no fallback", err)
+}
+
+// sleep waits for d or for the end of the context.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// ParseConfig reads a configuration file: the fields of [Config] and, beside
+// them, the options that are plain values:
+//
+//	broker_role_arn, probe_role_arn, canary_role_arn, permissions_boundary,
+//	tags, self_inspection, presigned_templates, patience, pending_for
+//
+// Unknown keys are refused.
+func ParseConfig(data []byte) (*Config, []Option, error) {
+	var file struct {
+		configFields
+		SessionDuration jsonDuration `json:"session_duration"`
+
+		BrokerRoleARN       string            `json:"broker_role_arn"`
+		ProbeRoleARN        string            `json:"probe_role_arn"`
+		CanaryRoleARN       string            `json:"canary_role_arn"`
+		PermissionsBoundary string            `json:"permissions_boundary"`
+		Tags                map[string]string `json:"tags"`
+		SelfInspection      *bool             `json:"self_inspection"`
+		PresignedTemplates  jsonDuration      `json:"presigned_templates"`
+		Patience            *jsonDuration     `json:"patience"`
+		PendingFor          jsonDuration      `json:"pending_for"`
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&file); err != nil {
+		return nil, nil, NewError(CodeInvalidConfig, "configuration: "+strings.TrimPrefix(err.Error(), "json: "), "", nil)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, nil, NewError(CodeInvalidConfig, "configuration: there is something after the JSON object", "", nil)
+	}
+	config := Config(file.configFields)
+	config.SessionDuration = time.Duration(file.SessionDuration)
+
+	var options []Option
+	add := func(given bool, option Option) {
+		if given {
+			options = append(options, option)
+		}
+	}
+	add(file.BrokerRoleARN != "", WithBrokerRole(file.BrokerRoleARN))
+	add(file.ProbeRoleARN != "", WithProbeRole(file.ProbeRoleARN))
+	add(file.CanaryRoleARN != "", WithCanaryRole(file.CanaryRoleARN))
+	add(file.PermissionsBoundary != "", WithPermissionsBoundary(file.PermissionsBoundary))
+	add(len(file.Tags) > 0, WithTags(file.Tags))
+	add(file.PresignedTemplates != 0, WithPresignedTemplates(time.Duration(file.PresignedTemplates)))
+	add(file.PendingFor != 0, WithPendingFor(time.Duration(file.PendingFor)))
+	if file.SelfInspection != nil {
+		options = append(options, WithSelfInspection(*file.SelfInspection))
+	}
+	if file.Patience != nil {
+		options = append(options, WithPatience(time.Duration(*file.Patience)))
+	}
+	if err := config.Validate(); err != nil {
+		return nil, nil, err
+	}
+	return &config, options, nil
+}

@@ -1,0 +1,312 @@
+package crossaccount
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
+	"github.com/crossaccount/crossaccount/template"
+)
+
+const defaultPendingFor = 7 * 24 * time.Hour
+
+// integrationIDPattern keeps ids fit for URLs and keys of every storage.
+var integrationIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+// GenerateIntegrationURL begins an onboarding, or continues the one that is
+// pending, and returns the link with which the customer creates the stack. The
+// external ID of an integration is made once; asking again returns the same one.
+// The template is published first if it is not yet.
+func (c *Client) GenerateIntegrationURL(ctx context.Context, request *IntegrationRequest) (*IntegrationResponse, error) {
+	if request == nil {
+		return nil, NewError(CodeInvalidRequest, "integration request: is nil", "", nil)
+	}
+	in := *request
+	if err := c.checkIntegrationRequest(&in); err != nil {
+		return nil, err
+	}
+	stack, document, err := c.stack()
+	if err != nil {
+		return nil, err
+	}
+	published, err := c.templates.publish(ctx, document)
+	if err != nil {
+		return nil, err
+	}
+	templateURL, until := published.URL, time.Time{}
+	if c.presignedTemplates > 0 {
+		if templateURL, until, err = c.templates.presign(ctx, published, c.presignedTemplates); err != nil {
+			return nil, err
+		}
+	}
+	integration, err := c.start(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	externalID, err := c.externalIDOf(ctx, integration)
+	if err != nil {
+		return nil, err
+	}
+	link := LaunchLink{
+		Region:      in.Region,
+		TemplateURL: templateURL,
+		StackName:   stackName(c.config.ServiceName, in.CustomerID),
+		Parameters: map[string]string{
+			ParameterExternalID: externalID,
+			ParameterRoleName:   roleName(c.config.ServiceName, in.CustomerID),
+		},
+	}
+	url, err := link.URL(stack)
+	if err != nil {
+		return nil, err
+	}
+	integration, err = c.update(ctx, integration.CustomerID, integration.ID, func(i *Integration) (Change, error) {
+		if i.State == StateExpired {
+			i.State = StatePending
+		}
+		i.Region, i.StackName = link.Region, link.StackName
+		i.TemplateKey, i.TemplateSHA256 = published.Key, published.SHA256
+		i.LinkedAt = storedTime(c.now())
+		return c.changed(ctx, i, ActionLinked, outcomeOK, "")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &IntegrationResponse{
+		LaunchURL:      url,
+		ExternalID:     externalID,
+		StackName:      link.StackName,
+		IntegrationID:  integration.ID,
+		Region:         link.Region,
+		TemplateURL:    published.URL,
+		TemplateSHA256: published.SHA256,
+		LinkExpiresAt:  until,
+	}, nil
+}
+
+// checkIntegrationRequest checks a request and fills in the region.
+func (c *Client) checkIntegrationRequest(in *IntegrationRequest) error {
+	if in.Region == "" {
+		in.Region = c.config.DefaultRegion
+	}
+	for _, err := range []error{
+		checkCustomerID(in.CustomerID),
+		checkText("customer_name", in.CustomerName, 256, false),
+		checkAccountID("account_id", in.AccountID),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	partition, ok := iam.PartitionOfRegion(in.Region)
+	switch {
+	case !ok:
+		return NewError(CodeInvalidRequest, fmt.Sprintf("region %q: is not an AWS region name such as us-east-1", clip(in.Region)), "", nil)
+	case partition.ID != c.partition.ID:
+		return NewError(CodeInvalidRequest, fmt.Sprintf("region %s: is in partition %s, we work in %s", in.Region, partition.ID, c.partition.ID), "choose a region of partition "+c.partition.ID, nil)
+	case in.IntegrationID != "" && !integrationIDPattern.MatchString(in.IntegrationID):
+		return NewError(CodeInvalidRequest, "integration_id: must be 1 to 64 letters, digits, hyphens and underscores", "", nil)
+	case in.AccountID != "" && c.isOwnAccount(in.AccountID):
+		return NewError(CodeInvalidRequest, "account_id: is our own account", "give the customer's account", nil)
+	}
+	return nil
+}
+
+// start returns the integration a request is about, making it if there is
+// none. Of concurrent calls one makes it; the storage sees to that.
+func (c *Client) start(ctx context.Context, in IntegrationRequest) (*Integration, error) {
+	for try := 1; ; try++ {
+		found, err := c.find(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		if found != nil {
+			return c.declare(ctx, found, in)
+		}
+		created, err := c.create(ctx, in)
+		if err == nil {
+			return created, nil
+		}
+		if CodeOf(err) != CodeConflict || try == updateTries {
+			return nil, err
+		}
+	}
+}
+
+// find returns the integration that a request continues: the named one, else
+// the one of the declared account, else the open one, else nil.
+func (c *Client) find(ctx context.Context, in IntegrationRequest) (*Integration, error) {
+	if in.IntegrationID != "" {
+		integration, err := c.storage.Get(ctx, in.CustomerID, in.IntegrationID)
+		if CodeOf(err) == CodeUnknownIntegration {
+			return nil, nil
+		}
+		if err == nil && integration.State == StateRevoked {
+			return nil, NewError(CodeIllegalState, "the integration was revoked", "start another one under another integration_id", nil)
+		}
+		return integration, err
+	}
+	integrations, err := c.all(ctx, in.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	var open []*Integration
+	for _, integration := range integrations {
+		if in.AccountID != "" && integration.AccountID == in.AccountID {
+			return integration, nil
+		}
+		if integration.State.Open() && (in.AccountID == "" || integration.AccountID == "") {
+			open = append(open, integration)
+		}
+	}
+	switch len(open) {
+	case 0:
+		return nil, nil
+	case 1:
+		return open[0], nil
+	}
+	return nil, ambiguous()
+}
+
+// declare adds what a repeated request says to an existing integration.
+func (c *Client) declare(ctx context.Context, found *Integration, in IntegrationRequest) (*Integration, error) {
+	if in.AccountID != "" && found.AccountID != "" && in.AccountID != found.AccountID {
+		return nil, wrongAccount()
+	}
+	if (in.AccountID == "" || found.AccountID == in.AccountID) && (in.CustomerName == "" || found.CustomerName == in.CustomerName) {
+		return found, nil
+	}
+	return c.update(ctx, found.CustomerID, found.ID, func(i *Integration) (Change, error) {
+		if in.AccountID != "" {
+			if i.AccountID != "" && i.AccountID != in.AccountID {
+				return Change{}, wrongAccount()
+			}
+			i.AccountID = in.AccountID
+		}
+		if in.CustomerName != "" {
+			i.CustomerName = in.CustomerName
+		}
+		return Change{}, nil
+	})
+}
+
+func (c *Client) create(ctx context.Context, in IntegrationRequest) (*Integration, error) {
+	now := storedTime(c.now())
+	integration := &Integration{
+		ID:           in.IntegrationID,
+		CustomerID:   in.CustomerID,
+		CustomerName: in.CustomerName,
+		State:        StatePending,
+		PendingKey:   "open",
+		AccountID:    in.AccountID,
+		Region:       in.Region,
+		LinkedAt:     now,
+		CreatedAt:    now,
+		UpdatedAt:    now,
+	}
+	switch {
+	case in.IntegrationID != "":
+		integration.PendingKey = "" // the id itself is unique
+	case in.AccountID != "":
+		integration.PendingKey = "account " + in.AccountID
+	}
+	var err error
+	if integration.ID == "" {
+		if integration.ID, err = c.newID("int-"); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := c.sealExternalID(ctx, integration); err != nil {
+		return nil, err
+	}
+	change, err := c.changed(ctx, integration, ActionStarted, outcomeOK, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := c.storage.Create(ctx, integration, change); err != nil {
+		return nil, err
+	}
+	c.log.Info("crossaccount: an onboarding began", "customer", integration.CustomerID, "integration", integration.ID)
+	return integration, nil
+}
+
+// roleName returns the name of a customer's role. It differs between customers,
+// so that two of them can share an AWS account.
+func roleName(serviceName, customerID string) string {
+	service := slug(serviceName, 24)
+	name := service + "-" + customerID
+	if reference.CheckRoleName(name) == nil {
+		return name
+	}
+	sum := sha256.Sum256([]byte(customerID))
+	hash := hex.EncodeToString(sum[:])[:stackNameHash]
+	return service + "-" + slug(customerID, reference.MaxRoleName-len(service)-len(hash)-2) + "-" + hash
+}
+
+// stack returns the customer's stack and its CloudFormation template.
+func (c *Client) stack() (*template.Stack, []byte, error) {
+	stack, _, err := buildStack(c.stackInput())
+	if err != nil {
+		return nil, nil, err
+	}
+	document, err := renderStack(stack, FormatCloudFormation)
+	return stack, document, err
+}
+
+func (c *Client) stackInput() stackInput {
+	in := stackInput{
+		Config:              c.config,
+		PermissionsBoundary: c.permissionsBoundary,
+		Tags:                c.tags,
+		SelfInspection:      c.selfInspection,
+		SessionTags:         true,
+		SourceIdentity:      true,
+	}
+	for _, arn := range []string{c.brokerRole, c.probeRole} {
+		if arn != "" {
+			in.TrustedRoles = append(in.TrustedRoles, arn)
+		}
+	}
+	return in
+}
+
+// GenerateCloudFormationTemplate returns the template of the customer's stack
+// as JSON. The same configuration always gives the same bytes.
+func (c *Client) GenerateCloudFormationTemplate() (string, error) {
+	document, err := c.Template(FormatCloudFormation)
+	return string(document), err
+}
+
+// Template returns the customer's stack in a format of choice.
+func (c *Client) Template(format TemplateFormat) ([]byte, error) {
+	stack, _, err := buildStack(c.stackInput())
+	if err != nil {
+		return nil, err
+	}
+	return renderStack(stack, format)
+}
+
+// Warnings returns what is useless or unwise about the configuration although
+// AWS accepts it. New has logged them.
+func (c *Client) Warnings() []Warning {
+	_, warnings, _ := buildStack(c.stackInput())
+	return warnings
+}
+
+// warnings about the stack are logged once, at the start.
+func (c *Client) warnAboutStack() error {
+	_, warnings, err := buildStack(c.stackInput())
+	for _, w := range warnings {
+		c.log.Warn("crossaccount: "+w.Message, "field", w.Field, "remedy", w.Remedy, "code", w.Code)
+	}
+	if err != nil {
+		return NewError(CodeInvalidConfig, strings.TrimPrefix(err.Error(), "template: "), "", nil)
+	}
+	return nil
+}
