@@ -310,7 +310,7 @@ func (p *pattern) matchResource(e *env) tri {
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN
 func (p *pattern) matchARN(s string, ctx *iam.Context) tri {
 	fence := fenceOf(s)
-	if fence == 0 && p.shape != shapeAny {
+	if fence == 0 || p.shape == shapeAny && !switchLoneStarMatchesEveryARN {
 		return no
 	}
 	return p.match(s, reach{fence: fence}, ctx)

@@ -1,5 +1,7 @@
 package eval
 
+import "github.com/crossaccount/crossaccount/iam"
+
 // matches reports whether everything but the statement's principal matches the
 // request.
 func (s *statement) matches(e *env) tri {
@@ -34,8 +36,26 @@ func (s *statement) matchesResource(e *env) tri {
 			break
 		}
 	}
-	if s.notResource {
-		return not(result)
+	if !s.notResource {
+		return result
+	}
+	result = not(result)
+	if !s.deny && result != no && switchUnresolvedNotResourceAllowsNothing {
+		result = and(result, allResolved(s.resources, e.context))
+	}
+	return result
+}
+
+// allResolved reports whether every variable of the patterns has a value.
+func allResolved(patterns []pattern, ctx *iam.Context) tri {
+	result := yes
+	for i := range patterns {
+		for j := range patterns[i].tokens {
+			if t := &patterns[i].tokens[j]; t.kind == tokenVariable {
+				_, state := resolve(t, ctx)
+				result = and(result, state)
+			}
+		}
 	}
 	return result
 }

@@ -43,6 +43,24 @@ const (
 	// We take such a condition as never met.
 	switchMultivaluedWithoutSetOperator = false
 
+	// An Allow statement whose NotResource has a variable without a value allows
+	// nothing. A Deny statement of that kind still denies everything the rest of
+	// its NotResource does not spare.
+	//
+	// The documentation says that a variable that cannot be resolved might make
+	// the entire statement invalid
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html).
+	// Reading it strictly for Allow and not for Deny is the cautious choice.
+	switchUnresolvedNotResourceAllowsNothing = true
+
+	// A lone * as the value of an ARN operator matches every ARN.
+	//
+	// The documentation says that the six components are compared one by one
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN)
+	// and nothing about a value that has only one. Access Analyzer treats such a
+	// condition as no restriction, and so do we.
+	switchLoneStarMatchesEveryARN = true
+
 	// The root user cannot call AssumeRole, whatever the trust policy says.
 	//
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html

@@ -88,7 +88,8 @@ func (c *compiler) list(path string, kind iam.Kind, policies []Policy) []*eval.P
 	return out
 }
 
-// single compiles the policy of a layer that AWS has at most one of.
+// single compiles the policies of a layer that AWS has at most one policy of.
+// Several are read as one policy with all their statements.
 func (c *compiler) single(path string, kind iam.Kind, policies []Policy) *eval.Policy {
 	switch len(policies) {
 	case 0:
@@ -96,10 +97,24 @@ func (c *compiler) single(path string, kind iam.Kind, policies []Policy) *eval.P
 	case 1:
 		return c.one(path+"[0]", kind, policies[0])
 	}
-	if c.err == nil {
-		c.err = fmt.Errorf("%s: there are %d policies; a request meets at most one %s", path, len(policies), kind)
+	var merged *iam.Policy
+	for i, p := range c.list(path, kind, policies) {
+		switch {
+		case c.err != nil:
+			return nil
+		case merged == nil:
+			merged = &iam.Policy{Version: p.Source().Version}
+		case merged.Version != p.Source().Version:
+			c.err = fmt.Errorf("%s[%d]: the policies have different versions and cannot be read as one", path, i)
+			return nil
+		}
+		merged.Statements = append(merged.Statements, p.Source().Statements...)
 	}
-	return nil
+	compiled, err := eval.Compile(merged, kind, path)
+	if err != nil {
+		c.err = fmt.Errorf("%s: %w", path, err)
+	}
+	return compiled
 }
 
 func (c *compiler) levels(path string, kind iam.Kind, levels []Level) [][]*eval.Policy {
