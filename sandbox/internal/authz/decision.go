@@ -116,3 +116,6 @@ func (t *trace) list() []*Decision {
 
 // maxDecisions bounds what one call can put into the record.
 const maxDecisions = 2000
+
+// CallerName returns the ARN of the call's caller, or "anonymous".
+func (c *Call) CallerName() string { return callerName(c.Caller.Principal) }

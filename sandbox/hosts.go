@@ -1,0 +1,74 @@
+package sandbox
+
+import (
+	"net"
+	"regexp"
+	"strings"
+
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
+)
+
+// An endpoint is what a host name of AWS stands for.
+type endpoint struct {
+	service   string // signing name
+	region    string // the region requests must be signed for; empty if the name does not say
+	partition string
+}
+
+// "sts", "sts.eu-west-1", "sts-fips.us-east-1", "cloudformation.us-east-1"
+var endpointPattern = regexp.MustCompile(`^([a-z0-9-]+?)(?:-fips)?(?:\.([a-z0-9-]+))?$`)
+
+// parseHost returns what a host name of AWS stands for, with or without a
+// port, and false for every other name.
+func parseHost(host string) (endpoint, bool) {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(host)
+	for _, p := range iam.Partitions() {
+		rest, ok := strings.CutSuffix(host, "."+p.DNSSuffix)
+		if !ok {
+			continue
+		}
+		if s3api.IsEndpoint(host) {
+			region := strings.TrimPrefix(rest[strings.LastIndexByte(rest, '.')+1:], "s3-")
+			partition, ok := iam.PartitionOfRegion(region)
+			if !ok {
+				region = "" // the global endpoint; the service looks at the bucket's region
+			}
+			return endpoint{service: "s3", region: region, partition: partition.ID}, true
+		}
+		m := endpointPattern.FindStringSubmatch(rest)
+		if m == nil {
+			return endpoint{}, false
+		}
+		e := endpoint{service: m[1], region: m[2], partition: p.ID}
+		if e.region == "" {
+			// Global endpoints are signed for the partition's first region.
+			// Two partitions share amazonaws.com; its global names are those
+			// of the commercial one, and GovCloud's IAM is iam.us-gov.
+			e.region = p.DefaultRegion
+		}
+		if e.region == "us-gov" {
+			e.region = "us-gov-west-1"
+		}
+		if partition, ok := iam.PartitionOfRegion(e.region); ok {
+			e.partition = partition.ID
+			return e, partition.DNSSuffix == p.DNSSuffix
+		}
+		return endpoint{}, false
+	}
+	return endpoint{}, false
+}
+
+// isLocalName reports whether a browser can only have got this host from
+// somebody who typed it: an address, or localhost. Any other name might be one
+// that a foreign web page's owner has pointed at this machine.
+func isLocalName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	return host == "localhost" || net.ParseIP(host) != nil
+}

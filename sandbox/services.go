@@ -1,0 +1,85 @@
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/overview"
+	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
+	"github.com/crossaccount/crossaccount/sandbox/internal/stsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
+)
+
+// A service is one AWS service of the sandbox. It authorises its operations
+// itself, through the call it is given.
+type service struct {
+	handler interface {
+		ServeAPI(http.ResponseWriter, *http.Request, *authz.Call)
+	}
+
+	// version is that of the query protocol's API, by which requests that are
+	// neither signed nor sent to a name of AWS are told apart. It is empty for
+	// S3, which has a protocol of its own.
+	version   string
+	namespace string
+
+	operations []overview.Operation
+}
+
+func (s *Sandbox) newServices() map[string]*service {
+	identity := iamapi.New(s.directory)
+	storage := s3api.New(s3api.Options{Directory: s.directory, Random: lockedReader{s}})
+	stacks := cfnapi.New(cfnapi.Options{
+		Clock:  s.clock,
+		Random: lockedReader{s},
+		Step:   s.stackStep,
+		IAM:    identity,
+		Fetch:  s.fetchObject,
+	})
+	return map[string]*service{
+		"sts":            {handler: stsapi.New(s.directory), version: "2011-06-15", namespace: wire.NamespaceSTS},
+		"iam":            {handler: identity, version: "2010-05-08", namespace: wire.NamespaceIAM},
+		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation},
+		"s3":             {handler: storage},
+	}
+}
+
+// fetchObject reads an object on behalf of CloudFormation. A call that is not
+// nil is who reads; without one the URL must be presigned, or the object public.
+func (s *Sandbox) fetchObject(c *authz.Call, u *url.URL) ([]byte, error) {
+	if e, ok := parseHost(u.Host); !ok || e.service != "s3" {
+		return nil, wire.BadRequest("ValidationError", "TemplateURL must be a supported URL.")
+	}
+	r, err := http.NewRequest(http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, wire.BadRequest("ValidationError", "TemplateURL must be a supported URL.")
+	}
+	answer := newAnswer()
+	if c == nil {
+		s.ServeHTTP(answer, inbound(r))
+	} else {
+		read := c.Forward("cloudformation.amazonaws.com")
+		read.Service, read.Operation = "s3", "GetObject"
+		read.Secure = u.Scheme == "https" // however CloudFormation itself was called
+		s.services["s3"].handler.ServeAPI(answer, inbound(r), read)
+	}
+	if answer.status != http.StatusOK {
+		return nil, wire.BadRequest("ValidationError", "S3 error: %s", errorMessage(answer.body.Bytes(), answer.status))
+	}
+	return answer.body.Bytes(), nil
+}
+
+// errorMessage reads the message out of an S3 error.
+func errorMessage(body []byte, status int) string {
+	if _, rest, ok := bytes.Cut(body, []byte("<Message>")); ok {
+		if message, _, ok := bytes.Cut(rest, []byte("</Message>")); ok {
+			return string(message)
+		}
+	}
+	return fmt.Sprintf("%d %s", status, http.StatusText(status))
+}
