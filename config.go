@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
 // Working defaults.
@@ -144,9 +145,8 @@ func (d *jsonDuration) UnmarshalJSON(data []byte) error {
 // and external IDs
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 var (
-	bucketPattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	externalIDPattern = regexp.MustCompile(`^[\w+=,.@:/-]{2,1224}$`)
-	colorPattern      = regexp.MustCompile(`^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$`)
+	bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	colorPattern  = regexp.MustCompile(`^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$`)
 )
 
 // Validate reports everything that is wrong with the configuration in one
@@ -181,11 +181,18 @@ func (c *Config) Validate() error {
 	if d := c.SessionDuration; d != 0 && (d < minSessionDuration || d > maxSessionDuration) {
 		add("session_duration %s: must be from %s to %s", d, minSessionDuration, maxSessionDuration)
 	}
-	if p := c.ExternalIDPrefix; p != "" && (len(p) > maxExternalIDPrefix || !externalIDPattern.MatchString(p+"xx")) {
+	if p := c.ExternalIDPrefix; p != "" && (len(p) > maxExternalIDPrefix || reference.CheckExternalID(p+"xx") != nil) {
 		add("external_id_prefix %q: must be at most %d letters, digits and _+=,.@:/-", clip(p), maxExternalIDPrefix)
 	}
-	problems = append(problems, permissionProblems("ongoing_permissions", c.OngoingPermissions)...)
-	problems = append(problems, permissionProblems("setup_permissions", c.SetupPermissions)...)
+	if p, ok := iam.PartitionOfRegion(c.AWSConfig.Region); ok && c.DefaultRegion != "" {
+		if d, ok := iam.PartitionOfRegion(c.DefaultRegion); ok && d.ID != p.ID {
+			add("default_region %s: is in partition %s, but AWSConfig is for %s", c.DefaultRegion, d.ID, c.AWSConfig.Region)
+		}
+	}
+	var permissions findings
+	permissions.statements("ongoing_permissions", c.OngoingPermissions)
+	permissions.statements("setup_permissions", c.SetupPermissions)
+	problems = append(problems, permissions.problems...)
 	problems = append(problems, brandingProblems(c.BrandingOptions)...)
 	if len(problems) == 0 {
 		return nil
@@ -272,24 +279,4 @@ func clip(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:limit], "") + "…"
-}
-
-// permissionProblems checks what needs no knowledge of IAM beyond its grammar.
-// What AWS would refuse in the finished documents is found when the template is
-// built.
-func permissionProblems(field string, permissions []Permission) []string {
-	var problems []string
-	for i, p := range permissions {
-		at := fmt.Sprintf("%s[%d]", field, i)
-		if p.Effect != "" && p.Effect != string(iam.Allow) && p.Effect != string(iam.Deny) {
-			problems = append(problems, fmt.Sprintf("%s.effect %q: must be Allow or Deny", at, clip(p.Effect)))
-		}
-		if len(p.Actions) == 0 {
-			problems = append(problems, at+".actions: must name at least one action such as s3:GetObject")
-		}
-		if len(p.Resources) == 0 {
-			problems = append(problems, at+".resources: must name at least one resource ARN, or \"*\"")
-		}
-	}
-	return problems
 }
