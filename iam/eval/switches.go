@@ -57,8 +57,8 @@ const (
 	//
 	// The documentation says that the six components are compared one by one
 	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN)
-	// and nothing about a value that has only one. Access Analyzer treats such a
-	// condition as no restriction, and so do we.
+	// and nothing about a value that has only one. We read it as "any ARN";
+	// iam-simulate reads it as none.
 	switchLoneStarMatchesEveryARN = true
 
 	// The root user cannot call AssumeRole, whatever the trust policy says.
