@@ -27,6 +27,18 @@ type Metadata struct {
 	Generator string // the program that made it, such as "crossaccount v1.2.0"
 }
 
+// String returns what the metadata says in a few words, or "".
+func (m Metadata) String() string {
+	var words []string
+	if m.Generator != "" {
+		words = append(words, "made by "+m.Generator)
+	}
+	if m.Version != "" {
+		words = append(words, "version "+m.Version)
+	}
+	return strings.Join(words, ", ")
+}
+
 // A ParameterType is the type of a parameter's value.
 type ParameterType int
 

@@ -56,10 +56,12 @@ put_policy() {
 # remove_policy ARN: detaches a managed policy from all roles and deletes it.
 remove_policy() {
   if exists aws iam get-policy --policy-arn="$1"; then
-    for entity in $(aws iam list-entities-for-policy --policy-arn="$1" --entity-filter Role --query 'PolicyRoles[].RoleName' --output text); do
+    list=$(aws iam list-entities-for-policy --policy-arn="$1" --entity-filter Role --query 'PolicyRoles[].RoleName' --output text)
+    for entity in $list; do
       aws iam detach-role-policy --role-name="$entity" --policy-arn="$1"
     done
-    for version in $(aws iam list-policy-versions --policy-arn="$1" --query 'Versions[?!IsDefaultVersion].VersionId' --output text); do
+    list=$(aws iam list-policy-versions --policy-arn="$1" --query 'Versions[?!IsDefaultVersion].VersionId' --output text)
+    for version in $list; do
       aws iam delete-policy-version --policy-arn="$1" --version-id="$version"
     done
     aws iam delete-policy --policy-arn="$1"
@@ -71,7 +73,8 @@ remove_policy() {
 prune() {
   pruned_role=$1 pruned_path=$2
   shift 2
-  for attached in $(aws iam list-attached-role-policies --role-name="$pruned_role" --path-prefix="$pruned_path" --query 'AttachedPolicies[].PolicyArn' --output text); do
+  list=$(aws iam list-attached-role-policies --role-name="$pruned_role" --path-prefix="$pruned_path" --query 'AttachedPolicies[].PolicyArn' --output text)
+  for attached in $list; do
     keep=false
     for arn in "$@"; do
       if [ "$arn" = "$attached" ]; then keep=true; fi
@@ -85,10 +88,12 @@ remove_role() {
   if exists aws iam get-role --role-name="$1"; then
     found=$(aws iam get-role --role-name="$1" --query Role.Arn --output text)
     [ "$found" = "$2" ] || fail "there is another role with this name, $found; it stays"
-    for attached in $(aws iam list-attached-role-policies --role-name="$1" --query 'AttachedPolicies[].PolicyArn' --output text); do
+    list=$(aws iam list-attached-role-policies --role-name="$1" --query 'AttachedPolicies[].PolicyArn' --output text)
+    for attached in $list; do
       aws iam detach-role-policy --role-name="$1" --policy-arn="$attached"
     done
-    for inline in $(aws iam list-role-policies --role-name="$1" --query 'PolicyNames[]' --output text); do
+    list=$(aws iam list-role-policies --role-name="$1" --query 'PolicyNames[]' --output text)
+    for inline in $list; do
       aws iam delete-role-policy --role-name="$1" --policy-name="$inline"
     done
     aws iam delete-role --role-name="$1"

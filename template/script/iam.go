@@ -13,7 +13,7 @@ import (
 // boundary is never taken away: the customer may have set it.
 func (w *writer) role(r template.Resource, k *template.Role) {
 	var b bytes.Buffer
-	name, arn := w.nameAndARN(&b, r.ID)
+	name, arn := nameAndARN(r.ID)
 	trust := w.newVariable()
 	fmt.Fprintf(&b, "%s=%s\n", trust, w.document(&b, template.Document(k.Trust)))
 
@@ -54,13 +54,9 @@ func (w *writer) role(r template.Resource, k *template.Role) {
 	for _, managed := range k.ManagedPolicyARNs {
 		w.call(&b, "attach-role-policy", template.Object{{Key: "RoleName", Value: k.Name}, {Key: "PolicyArn", Value: managed}})
 	}
-	var pruned bytes.Buffer
-	w.prune(&pruned, r.ID, name, k.Path, true)
-	b.Write(pruned.Bytes())
+	w.prune(&b, r.ID, name, k.Path, true)
 
-	var remove bytes.Buffer
-	name, arn = w.nameAndARN(&remove, r.ID)
-	var policies bytes.Buffer
+	var remove, policies bytes.Buffer
 	w.prune(&policies, r.ID, name, k.Path, false)
 	if policies.Len() > 0 {
 		fmt.Fprintf(&remove, "if exists aws iam get-role --role-name=\"$%s\"; then\n", name)
@@ -82,7 +78,7 @@ func (w *writer) prune(b *bytes.Buffer, id, roleName, path string, keep bool) {
 	for _, r := range w.stack.Resources {
 		p, ok := r.Kind.(*template.ManagedPolicy)
 		if ok && keep && slices.Contains(p.Roles, id) {
-			_, arn := w.nameAndARN(b, r.ID)
+			_, arn := nameAndARN(r.ID)
 			arns = append(arns, ` "$`+arn+`"`)
 		}
 	}
@@ -92,7 +88,7 @@ func (w *writer) prune(b *bytes.Buffer, id, roleName, path string, keep bool) {
 // managedPolicy writes the steps for a policy and its attachments.
 func (w *writer) managedPolicy(r template.Resource, k *template.ManagedPolicy) {
 	var b bytes.Buffer
-	_, arn := w.nameAndARN(&b, r.ID)
+	_, arn := nameAndARN(r.ID)
 	document := w.newVariable()
 	fmt.Fprintf(&b, "%s=%s\n", document, w.document(&b, template.Document(k.Document)))
 	var create template.Object
@@ -107,17 +103,12 @@ func (w *writer) managedPolicy(r template.Resource, k *template.ManagedPolicy) {
 			{Key: "RoleName", Value: template.Attribute(role, "Name")}, {Key: "PolicyArn", Value: template.Attribute(r.ID, "Arn")},
 		})
 	}
-	var remove bytes.Buffer
-	_, arn = w.nameAndARN(&remove, r.ID)
-	fmt.Fprintf(&remove, "remove_policy \"$%s\"\n", arn)
-	w.step(r, b.String(), remove.String())
+	w.step(r, b.String(), fmt.Sprintf("remove_policy \"$%s\"\n", arn))
 }
 
-// nameAndARN writes assignments of a resource's name and ARN and returns the
-// variables.
-func (w *writer) nameAndARN(b *bytes.Buffer, id string) (name, arn string) {
-	name = w.variable(b, template.AttributeRef{Resource: id, Attribute: "Name"})
-	return name, w.variable(b, template.AttributeRef{Resource: id, Attribute: "Arn"})
+// nameAndARN returns the variables with a resource's name and ARN.
+func nameAndARN(id string) (name, arn string) {
+	return attributeName(template.AttributeRef{Resource: id, Attribute: "Name"}), attributeName(template.AttributeRef{Resource: id, Attribute: "Arn"})
 }
 
 // call writes one call of the IAM service.

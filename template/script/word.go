@@ -16,6 +16,9 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 func parameterName(id string) string { return "p_" + template.SnakeCase(id) }
 func conditionName(id string) string { return "c_" + template.SnakeCase(id) }
+func attributeName(a template.AttributeRef) string {
+	return "r_" + template.SnakeCase(a.Resource) + "_" + template.SnakeCase(a.Attribute)
+}
 func optionName(id string) string {
 	return "--" + strings.ReplaceAll(template.SnakeCase(id), "_", "-")
 }
@@ -143,9 +146,7 @@ func (w *writer) variable(b *bytes.Buffer, part template.Part) string {
 	case template.Variable:
 		return variableNames[part]
 	case template.AttributeRef:
-		name := w.newVariable()
-		fmt.Fprintf(b, "%s=%s\n", name, w.word(b, w.stack.AttributeText(part)))
-		return name
+		return attributeName(part)
 	case template.Conditional:
 		name := w.newVariable()
 		then, otherwise := w.word(b, part.Then), w.word(b, part.Otherwise)

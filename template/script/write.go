@@ -96,10 +96,8 @@ func indent(b *bytes.Buffer, lines string) {
 func (w *writer) head(b *bytes.Buffer) {
 	b.WriteString("#!/bin/sh\n")
 	comment(b, w.stack.Description)
-	if m := w.stack.Metadata; m.Generator != "" || m.Version != "" {
-		comment(b, strings.TrimSpace("Made by "+m.Generator+", version "+m.Version))
-	}
-	comment(b, "Content "+w.stack.Hash())
+	comment(b, w.stack.Metadata.String())
+	comment(b, "content "+w.stack.Hash())
 	b.WriteString("# Run it with --help to see what it takes; with \"remove\" it undoes everything.\n\nset -euf\n")
 	b.WriteString("LC_ALL=C AWS_PAGER=''\nexport LC_ALL AWS_PAGER\n\nusage() {\n")
 	line := func(text string) { fmt.Fprintf(b, "  printf '%%s\\n' %s\n", quote(text)) }
@@ -143,7 +141,7 @@ func (w *writer) parameters(b *bytes.Buffer) {
 		}
 		fmt.Fprintf(b, "%s=%s\n", parameterName(p.ID), quote(value))
 		if p.Default == nil {
-			fmt.Fprintf(b, "%s_given=false\n", parameterName(p.ID))
+			fmt.Fprintf(b, "given_%s=false\n", parameterName(p.ID))
 		}
 	}
 	b.WriteString("while [ $# -gt 0 ]; do\n  case $1 in\n    apply|remove) action=$1; shift; continue ;;\n")
@@ -151,7 +149,7 @@ func (w *writer) parameters(b *bytes.Buffer) {
 		option := optionName(p.ID)
 		given := ""
 		if p.Default == nil {
-			given = " " + parameterName(p.ID) + "_given=true"
+			given = " given_" + parameterName(p.ID) + "=true"
 		}
 		fmt.Fprintf(b, "    %s) [ $# -ge 2 ] || fail '%s needs a value'; %s=$2%s ;;\n", option, option, parameterName(p.ID), given)
 	}
@@ -184,9 +182,9 @@ func (w *writer) parameters(b *bytes.Buffer) {
 		case p.Default != nil:
 			b.WriteString(check)
 		case named[p.ID]:
-			fmt.Fprintf(b, "[ \"$%s_given\" = true ] || fail '%s is required'\n%s", name, option, check)
+			fmt.Fprintf(b, "[ \"$given_%s\" = true ] || fail '%s is required'\n%s", name, option, check)
 		default: // not needed to remove
-			fmt.Fprintf(b, "if [ \"$%s_given\" = true ] || [ \"$action\" = apply ]; then\n  [ \"$%s_given\" = true ] || fail '%s is required'\n", name, name, option)
+			fmt.Fprintf(b, "if [ \"$given_%s\" = true ] || [ \"$action\" = apply ]; then\n  [ \"$given_%s\" = true ] || fail '%s is required'\n", name, name, option)
 			indent(b, check)
 			b.WriteString("fi\n")
 		}
@@ -229,6 +227,12 @@ case $account_id in *[!0-9]*|'') fail 'cannot tell the account from the aws cred
 	}
 	if uses(w.stack, "AWS::URLSuffix") {
 		b.WriteString("case $partition in aws-cn) url_suffix=amazonaws.com.cn ;; aws-eusc) url_suffix=amazonaws.eu ;; *) url_suffix=amazonaws.com ;; esac\n")
+	}
+	for _, r := range w.stack.Resources {
+		for _, attribute := range []string{"Name", "Arn"} {
+			ref := template.AttributeRef{Resource: r.ID, Attribute: attribute}
+			fmt.Fprintf(b, "%s=%s\n", attributeName(ref), w.word(b, w.stack.AttributeText(ref)))
+		}
 	}
 	for _, c := range w.ordered() {
 		name := conditionName(c.ID)

@@ -92,11 +92,13 @@ func (w *writer) add(kind, name, condition string, attributes template.Object) {
 
 func (w *writer) document() template.Object {
 	var o template.Object
-	comment := w.stack.Description
-	if m := w.stack.Metadata; m.Generator != "" || m.Version != "" {
-		comment += strings.TrimRight(" Made by "+m.Generator+", version "+m.Version, " ") + "."
+	var comment []string
+	for _, text := range []string{w.stack.Description, w.stack.Metadata.String(), "content " + w.stack.Hash()} {
+		if text != "" {
+			comment = append(comment, text)
+		}
 	}
-	o.Add("//", code(strings.TrimSpace(comment+" Content "+w.stack.Hash())))
+	o.Add("//", code(strings.Join(comment, "; ")))
 	o.Add("terraform", template.Object{
 		{Key: "required_version", Value: code(">= 1.2")},
 		{Key: "required_providers", Value: template.Object{{Key: "aws", Value: template.Object{
