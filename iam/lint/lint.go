@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/crossaccount/crossaccount/iam"
 )
@@ -39,6 +40,7 @@ func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 type Finding struct {
 	ID       string       `json:"id"`       // of the rule, "GX-A02"; never reused for another meaning
 	Severity Severity     `json:"severity"` // of this finding; one rule may report several severities
+	Refused  bool         `json:"refused"`  // AWS does not accept the document at all; only with Error
 	Path     string       `json:"path"`     // "Statement[0].Action[1]"; "" is the whole document
 	Position iam.Position `json:"position"` // zero if the policy was not parsed from text
 	Message  string       `json:"message"`  // what is wrong here
@@ -76,6 +78,10 @@ type Options struct {
 	// what is merely wide within an account is reported.
 	CrossAccount bool
 
+	// Inline says that an identity policy is embedded in a role instead of being
+	// a managed policy, which has another size limit.
+	Inline bool
+
 	// Suppressions are deliberate choices. A finding that one of them covers is
 	// left out.
 	Suppressions []Suppression
@@ -100,9 +106,14 @@ func (s Suppression) covers(f Finding) bool {
 // findings too (GX-S01 and others), never an error.
 func Document(data []byte, o Options) []Finding {
 	p, problems := iam.Parse(data)
+	parsed := p != nil
+	if !parsed {
+		p = &iam.Policy{}
+	}
 	r := newReporter(p, o)
-	reportProblems(r, problems)
-	if p != nil {
+	r.text(string(data))
+	r.problems(problems)
+	if parsed {
 		r.run()
 	}
 	return r.sorted()
@@ -138,17 +149,28 @@ type Rule struct {
 
 // Rules returns the catalogue, sorted by id.
 func Rules() []Rule {
+	return slices.Clone(catalogue())
+}
+
+var catalogue = sync.OnceValue(func() []Rule {
 	rules := slices.Concat(structureRules, actionRules, resourceRules, principalRules, conditionRules, trustRules)
 	sort.Slice(rules, func(i, j int) bool { return rules[i].ID < rules[j].ID })
 	return rules
-}
+})
 
 // reporter collects the findings of one document.
 type reporter struct {
 	policy   *iam.Policy
 	options  Options
-	rule     Rule // the one that is running
+	rule     *Rule // the one that is running
 	findings []Finding
+
+	// fromText says that the document's own characters were looked at.
+	fromText bool
+
+	// unread are the paths of elements that could not be read, about whose
+	// content nothing more is said.
+	unread []string
 }
 
 func newReporter(p *iam.Policy, o Options) *reporter {
@@ -160,33 +182,31 @@ func newReporter(p *iam.Policy, o Options) *reporter {
 }
 
 func (r *reporter) run() {
-	for _, rule := range Rules() {
-		if rule.check != nil {
-			r.rule = rule
-			rule.check(r)
-		}
+	rules := catalogue()
+	for i := range rules {
+		r.rule = &rules[i]
+		r.rule.check(r)
 	}
 }
 
 // report adds a finding of the running rule. fix, if not empty, replaces the
 // rule's general advice.
 func (r *reporter) report(severity Severity, path, fix, format string, args ...any) {
-	r.add(r.rule, severity, path, r.policy.Position(path), fix, fmt.Sprintf(format, args...))
+	r.add(Finding{Severity: severity, Path: path, Position: r.policy.Position(path), Fix: fix, Message: fmt.Sprintf(format, args...)})
 }
 
-func (r *reporter) add(rule Rule, severity Severity, path string, position iam.Position, fix, message string) {
-	if fix == "" {
-		fix = rule.Fix
+// refuse is report for an error that makes AWS refuse the document.
+func (r *reporter) refuse(path, fix, format string, args ...any) {
+	r.add(Finding{Severity: Error, Refused: true, Path: path, Position: r.policy.Position(path), Fix: fix, Message: fmt.Sprintf(format, args...)})
+}
+
+func (r *reporter) add(f Finding) {
+	f.ID, f.Why = r.rule.ID, r.rule.Why
+	if f.Link == "" {
+		f.Link = r.rule.Link
 	}
-	f := Finding{
-		ID:       rule.ID,
-		Severity: severity,
-		Path:     path,
-		Position: position,
-		Message:  message,
-		Why:      rule.Why,
-		Fix:      fix,
-		Link:     rule.Link,
+	if f.Fix == "" {
+		f.Fix = r.rule.Fix
 	}
 	for _, s := range r.options.Suppressions {
 		if s.covers(f) {
@@ -194,6 +214,16 @@ func (r *reporter) add(rule Rule, severity Severity, path string, position iam.P
 		}
 	}
 	r.findings = append(r.findings, f)
+}
+
+// readable reports whether everything at and below path could be read.
+func (r *reporter) readable(path string) bool {
+	for _, u := range r.unread {
+		if rest, ok := strings.CutPrefix(u, path); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return false
+		}
+	}
+	return true
 }
 
 // sorted returns the findings in the order of the document.
@@ -218,4 +248,21 @@ func (r *reporter) statements(visit func(path string, s *iam.Statement)) {
 	for i := range r.policy.Statements {
 		visit(fmt.Sprintf("Statement[%d]", i), &r.policy.Statements[i])
 	}
+}
+
+// values calls visit for every member of a list with its path.
+func values(path string, list []string, visit func(path, value string)) {
+	for i, v := range list {
+		visit(fmt.Sprintf("%s[%d]", path, i), v)
+	}
+}
+
+// ofIAM reports whether IAM or STS itself stores the policy, as opposed to
+// another service or an organisation.
+func (o *Options) ofIAM() bool {
+	switch o.Kind {
+	case iam.KindIdentity, iam.KindTrust, iam.KindBoundary, iam.KindSession:
+		return true
+	}
+	return false
 }

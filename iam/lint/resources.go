@@ -1,3 +1,316 @@
 package lint
 
-var resourceRules []Rule
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
+)
+
+const (
+	arnsPage     = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html"
+	resourcePage = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html"
+)
+
+var resourceRules = []Rule{
+	{
+		ID:    "GX-R01",
+		Title: "an ARN is malformed",
+		Why:   "AWS refuses the document, or the ARN names nothing",
+		Fix:   "write arn:partition:service:region:account:resource",
+		Link:  arnsPage,
+		check: checkARNs,
+	},
+	{
+		ID:    "GX-R02",
+		Title: "an action cannot be used on any of the statement's resources",
+		Why:   "the action and the resource never meet in one request, so this part of the statement has no effect",
+		Fix:   "name a resource of a type the action works on",
+		Link:  actionsPage,
+		check: checkResourceTypes,
+	},
+	{
+		ID:    "GX-R03",
+		Title: "all resources are named where single ones could be",
+		Why:   "the permission covers resources that nobody thought of",
+		Fix:   "name the resources by ARN",
+		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege",
+		check: checkAllResources,
+	},
+	{
+		ID:    "GX-R09",
+		Title: "NotAction or NotResource is used with Allow",
+		Why:   "everything that is not listed is allowed, also what AWS adds later",
+		Fix:   "list what is allowed, or deny what is listed",
+		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notaction.html",
+		check: checkNegatedAllow,
+	},
+}
+
+func eachResource(r *reporter, visit func(path, resource string)) {
+	r.statements(func(path string, s *iam.Statement) {
+		values(path+".Resource", s.Resource, visit)
+		values(path+".NotResource", s.NotResource, visit)
+	})
+}
+
+func checkARNs(r *reporter) {
+	eachResource(r, func(path, resource string) {
+		if resource == "" || allWildcards(resource) || r.isShorthand(resource) {
+			return
+		}
+		if first := iam.Pieces(resource)[0]; first.IsSymbol {
+			return // the symbol may be any beginning of an ARN
+		}
+		a, err := iam.ParseARN(resource)
+		if err != nil {
+			parts := strings.Split(resource, ":")
+			// A wildcard at the end, or a symbol, may stand for the parts
+			// that seem to be missing.
+			if parts[0] == "arn" && len(parts) < 6 && (iam.HasSymbol(resource) || strings.HasSuffix(resource, "*")) {
+				return
+			}
+			r.refuse(path, "", "%q is not an ARN: %s", clip(resource), arnFault(resource))
+			return
+		}
+		if fault, refused := faultOfARN(a); fault != "" {
+			if refused {
+				r.refuse(path, "", "the ARN %q %s", clip(resource), fault)
+			} else {
+				r.report(Error, path, "", "the ARN %q %s", clip(resource), fault)
+			}
+			return
+		}
+		if unknownRegion(a) {
+			r.report(Warning, path, "", "the ARN %q has the unknown region %q", clip(resource), clip(a.Region))
+		}
+	})
+}
+
+// isShorthand recognises execute-api:/stage/GET/path, which API Gateway
+// completes to an ARN.
+func (r *reporter) isShorthand(resource string) bool {
+	return r.options.Kind == iam.KindResource && strings.HasPrefix(resource, "execute-api:/")
+}
+
+func arnFault(s string) string {
+	parts := strings.SplitN(s, ":", 6)
+	switch {
+	case parts[0] != "arn":
+		return `it does not begin with "arn:"`
+	case len(parts) < 6:
+		return fmt.Sprintf("it has %d of 6 parts", len(parts))
+	case parts[1] == "":
+		return "the partition is empty"
+	case parts[2] == "":
+		return "the service is empty"
+	}
+	return "the resource is empty"
+}
+
+// faultOfARN says what is impossible about an ARN, and whether IAM refuses it.
+func faultOfARN(a iam.ARN) (fault string, refused bool) {
+	unknown := func(s string) bool { return open(s) || hasWildcard(s) }
+	if !unknown(a.Partition) {
+		if _, ok := iam.LookupPartition(a.Partition); !ok {
+			return fmt.Sprintf("has the unknown partition %q", clip(a.Partition)), true
+		}
+	}
+	if hasWildcard(a.Service) {
+		return "has a wildcard in its service", true
+	}
+	if !unknown(a.Account) && a.Account != "" && strings.Trim(a.Account, "0123456789") == "" && len(a.Account) != 12 {
+		return fmt.Sprintf("has an account of %d digits instead of 12", len(a.Account)), false
+	}
+	if unknown(a.Region) || a.Region == "" {
+		return "", false
+	}
+	if a.Service == "iam" {
+		return "has a region, but IAM's resources have none", true
+	}
+	if p, ok := iam.PartitionOfRegion(a.Region); ok && !unknown(a.Partition) && p.ID != a.Partition {
+		return fmt.Sprintf("has the region %s, which is in the partition %s", clip(a.Region), p.ID), false
+	}
+	return "", false
+}
+
+func unknownRegion(a iam.ARN) bool {
+	if a.Region == "" || open(a.Region) || hasWildcard(a.Region) {
+		return false
+	}
+	_, ok := iam.PartitionOfRegion(a.Region)
+	return !ok
+}
+
+func checkResourceTypes(r *reporter) {
+	if r.options.Kind == iam.KindTrust {
+		return
+	}
+	r.statements(func(path string, s *iam.Statement) {
+		const maxPairs = 5000 // far more than a policy can hold; bounds the work on hostile input
+		if len(s.Action) == 0 || len(s.Resource) == 0 || len(s.Action)*len(s.Resource) > maxPairs || slices.ContainsFunc(s.Resource, r.namesAnything) || slices.ContainsFunc(s.Resource, isMalformed) {
+			return
+		}
+		usable := make([]bool, len(s.Resource)) // by some action
+		undecided := false                      // some action is unknown, and may use any
+		values(path+".Action", s.Action, func(path, action string) {
+			var matches []*reference.Action
+			if !allWildcards(action) && !iam.HasSymbol(action) && !r.isForeign(action) {
+				matches = reference.Expand(action)
+			}
+			if len(matches) == 0 {
+				undecided = true
+				return
+			}
+			fits := false
+			for _, a := range matches {
+				for i, resource := range s.Resource {
+					if actionFits(a, resource) {
+						fits, usable[i] = true, true
+					}
+				}
+			}
+			if !fits {
+				r.reportMisfit(path, action, matches)
+			}
+		})
+		if undecided {
+			return
+		}
+		values(path+".Resource", s.Resource, func(path, resource string) {
+			if i := indexOfPath(path); !usable[i] && slices.Contains(usable, true) {
+				r.report(Warning, path, "remove the resource, or add an action that works on it", "no action of the statement works on %q", clip(resource))
+			}
+		})
+	})
+}
+
+// namesAnything reports whether every action can be used on a resource.
+func (r *reporter) namesAnything(resource string) bool {
+	return allWildcards(resource) || r.isShorthand(resource) || iam.HasSymbol(resource) && len(iam.Pieces(resource)) == 1
+}
+
+// isMalformed recognises what GX-R01 reports.
+func isMalformed(resource string) bool {
+	a, err := iam.ParseARN(resource)
+	if err != nil {
+		return !open(resource) && !hasWildcard(resource)
+	}
+	fault, _ := faultOfARN(a)
+	return fault != ""
+}
+
+// actionFits reports whether a resource could be one that an action works on.
+// Actions without resource types need "*", or what stands for everything of
+// the service in an ARN.
+func actionFits(a *reference.Action, resource string) bool {
+	if len(a.Resources) == 0 {
+		arn, err := iam.ParseARN(resource)
+		return err != nil || allWildcards(arn.Resource)
+	}
+	for _, t := range a.Resources {
+		if t.Type.MatchesARN(resource) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reporter) reportMisfit(path, action string, matches []*reference.Action) {
+	needs := make(map[string]bool)
+	var templates []string
+	for _, a := range matches {
+		for _, t := range a.Resources {
+			if !needs[t.Type.ARN] {
+				needs[t.Type.ARN] = true
+				templates = append(templates, t.Type.ARN)
+			}
+		}
+	}
+	if len(templates) == 0 {
+		r.report(Error, path, `move the action into a statement with "Resource": "*"`, "%s works on no particular resource, and the statement names only particular ones", clip(action))
+		return
+	}
+	const most = 4
+	if len(templates) > most {
+		templates = append(templates[:most], "…")
+	}
+	r.report(Error, path, "name a resource like "+strings.Join(templates, " or "), "%s does not work on the statement's resources", clip(action))
+}
+
+func indexOfPath(path string) int {
+	n := 0
+	fmt.Sscanf(path[strings.LastIndexByte(path, '['):], "[%d]", &n)
+	return n
+}
+
+// resourceKeys are condition keys that limit the resources of a statement as
+// well as an ARN does. They are in lower case.
+var resourceKeys = []string{"aws:resource", "resourcetag/", "kms:viaservice", "kms:resourcealiases", "kms:requestalias", "s3:resourceaccount", "sts:awsservicename", "iam:passedtoservice", "aws:calledvia"}
+
+func checkAllResources(r *reporter) {
+	if r.options.Kind != iam.KindIdentity {
+		return
+	}
+	r.statements(func(path string, s *iam.Statement) {
+		i := slices.IndexFunc(s.Resource, allWildcards)
+		if s.Effect != iam.Allow || i < 0 || len(s.Action) == 0 || limitsResources(s) {
+			return
+		}
+		narrowable := ""
+		for _, action := range s.Action {
+			if allWildcards(action) || iam.HasSymbol(action) {
+				if narrowable == "" {
+					narrowable = clip(action)
+				}
+				continue
+			}
+			for _, a := range reference.Expand(action) {
+				if narrowable == "" && canBeNarrowed(a) {
+					narrowable = a.String()
+				}
+			}
+		}
+		if narrowable != "" {
+			r.report(Warning, fmt.Sprintf("%s.Resource[%d]", path, i), "", "all resources are named, but %s can be limited to single ones", narrowable)
+		}
+	})
+}
+
+// canBeNarrowed reports whether every request for the action has a resource. A
+// single resource type that is not required means that the action also works
+// without any, which then needs "*".
+func canBeNarrowed(a *reference.Action) bool {
+	return len(a.Resources) > 1 || len(a.Resources) == 1 && a.Resources[0].Required
+}
+
+func limitsResources(s *iam.Statement) bool {
+	for _, c := range s.Conditions {
+		for _, key := range resourceKeys {
+			if strings.Contains(strings.ToLower(c.Key), key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func checkNegatedAllow(r *reporter) {
+	switch r.options.Kind {
+	case iam.KindServiceControl, iam.KindResourceControl, iam.KindBoundary, iam.KindEndpoint:
+		return // they limit and grant nothing
+	}
+	r.statements(func(path string, s *iam.Statement) {
+		if s.Effect != iam.Allow {
+			return
+		}
+		if s.NotAction != nil {
+			r.report(Warning, path+".NotAction", "", "NotAction with Allow allows every action that is not listed")
+		}
+		if s.NotResource != nil {
+			r.report(Warning, path+".NotResource", "", "NotResource with Allow allows every resource that is not listed")
+		}
+	})
+}

@@ -229,3 +229,38 @@ func CheckTemplateDescription(s string) error {
 func CheckParameterValue(s string) error {
 	return atMost("parameter value", len(s), MaxTemplateParameterValue, "bytes", cloudFormationPage)
 }
+
+// A PolicyQuota is how large a service's resource policies may be. A zero count
+// means that there is no such limit.
+type PolicyQuota struct {
+	Size                int // characters of the document
+	Statements          int
+	Principals          int // in the whole policy
+	Conditions          int // in the whole policy
+	ActionsPerStatement int
+	Source              string
+}
+
+// The quotas of resource policies. Services whose documentation gives no number
+// are left out. CodeArtifact accepts 7,168 characters through its API but only
+// 5,120 through CloudFormation.
+var resourcePolicyQuotas = map[string]PolicyQuota{
+	"codeartifact":   {Size: 5120, Source: "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-codeartifact-domain.html"},
+	"dynamodb":       {Size: 20 << 10, Source: "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/rbac-considerations.html"},
+	"ecr":            {Size: 10240, Source: "https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_SetRepositoryPolicy.html"},
+	"es":             {Size: 100 << 10, Source: "https://docs.aws.amazon.com/opensearch-service/latest/developerguide/limits.html"},
+	"events":         {Size: 10 << 10, Source: "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html"},
+	"execute-api":    {Size: 8192, Source: "https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html"},
+	"kms":            {Size: 32 << 10, Source: "https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html"},
+	"s3":             {Size: MaxBucketPolicy, Source: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/add-bucket-policy.html"},
+	"secretsmanager": {Size: 20480, Source: "https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"},
+	"sqs": {Size: 8192, Statements: 20, Principals: 50, Conditions: 10, ActionsPerStatement: 7,
+		Source: "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-policies.html"},
+}
+
+// ResourcePolicyQuota returns the quota of the resource policies of a service,
+// named by its prefix.
+func ResourcePolicyQuota(service string) (PolicyQuota, bool) {
+	q, ok := resourcePolicyQuotas[service]
+	return q, ok
+}

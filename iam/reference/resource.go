@@ -27,7 +27,25 @@ func Overlap(a, b string) bool {
 // taken to stand for whatever makes it match, so that false means that the
 // value surely names no such resource.
 func (t *ResourceType) MatchesARN(arn string) bool {
+	if service, ok := serviceOf(arn); ok {
+		if other, _ := serviceOf(t.ARN); service != other {
+			return false // the usual case, and much cheaper
+		}
+	}
 	return overlap(t.pattern, patternTokens(arn))
+}
+
+// serviceOf returns the service of an ARN whose partition and service are
+// plain text.
+func serviceOf(arn string) (string, bool) {
+	parts := strings.SplitN(arn, ":", 4)
+	if len(parts) < 4 || parts[0] != "arn" || strings.ContainsAny(parts[2], "*?$") || iam.HasSymbol(parts[2]) {
+		return "", false
+	}
+	if parts[1] != "${Partition}" && (strings.ContainsAny(parts[1], "*?$") || iam.HasSymbol(parts[1]) && len(iam.Pieces(parts[1])) > 1) {
+		return "", false
+	}
+	return parts[2], true
 }
 
 // patternTokens compiles what a policy's author wrote.
