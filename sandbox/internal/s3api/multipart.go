@@ -254,10 +254,14 @@ func (q *request) completeMultipartUpload() error {
 // choose returns the parts the client lists, which must be in order, be those
 // it uploaded, and be large enough.
 func (u *upload) choose(list []completedPart) ([]*part, error) {
+	ascending := func(a, b completedPart) int { return a.PartNumber - b.PartNumber }
+	if !slices.IsSortedFunc(list, ascending) {
+		return nil, refuse(http.StatusBadRequest, "InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number.")
+	}
 	parts := make([]*part, len(list))
 	for i, item := range list {
-		if i > 0 && item.PartNumber <= list[i-1].PartNumber {
-			return nil, refuse(http.StatusBadRequest, "InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number.")
+		if i > 0 && item.PartNumber == list[i-1].PartNumber {
+			return nil, invalidPart(item, u.id)
 		}
 		p := u.parts[item.PartNumber]
 		if p == nil || !matchesETag(item.ETag, p.etag) {

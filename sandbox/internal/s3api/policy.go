@@ -118,7 +118,7 @@ func (s *Service) parseBucketPolicy(b *bucket, text []byte) (*bucketPolicy, erro
 	if err != nil {
 		var syntax *iam.SyntaxError
 		if errors.As(err, &syntax) {
-			return nil, describeProblem(syntax.Problems[0])
+			return nil, describeProblem(first(syntax.Problems))
 		}
 		return nil, malformedPolicy(err.Error())
 	}
@@ -214,6 +214,17 @@ func applies(pattern string, buckets, objects bool) bool {
 		}
 	}
 	return false
+}
+
+// first returns the problem to report: a misspelled element rather than the one
+// that is therefore missing.
+func first(problems []iam.Problem) iam.Problem {
+	for _, p := range problems {
+		if p.Code != iam.ProblemMissing {
+			return p
+		}
+	}
+	return problems[0]
 }
 
 func malformedPolicy(message string, fields ...string) *wire.Error {
