@@ -26,8 +26,9 @@ const maxChainedDuration = time.Hour
 // While renewing fails for a reason that may pass, they are used until
 // lastResort before they expire.
 const (
-	earlyRefresh = 5 * time.Minute
-	lastResort   = time.Minute
+	earlyRefresh   = 5 * time.Minute
+	lastResort     = time.Minute
+	refreshTimeout = time.Minute
 )
 
 // AssumeCustomerRole returns a configuration for calls in the customer's
@@ -161,6 +162,9 @@ func newRoleSession(c *Client, integration *Integration, fingerprint string) *ro
 // Retrieve implements [aws.CredentialsProvider].
 func (s *roleSession) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	c := s.client
+	// The cache hides the caller's deadline, because several callers wait.
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
 	integration, err := c.storage.Get(ctx, s.customerID, s.integrationID)
 	if err != nil {
 		return aws.Credentials{}, err
@@ -326,7 +330,7 @@ func sessionName(service, purpose string) string {
 		}
 		return '-'
 	}, purpose)
-	name := plainName(service) + "@" + legal
+	name := slug(service, 32) + "@" + legal
 	if legal == purpose && len(name) <= 64 {
 		return name
 	}
@@ -336,7 +340,7 @@ func sessionName(service, purpose string) string {
 
 // sourceIdentity is what the customer's CloudTrail shows as the origin of every
 // call, even after further roles were assumed. It must not begin with "aws:".
-func (c *Client) sourceIdentity() string { return plainName(c.config.ServiceName) + ".crossaccount" }
+func (c *Client) sourceIdentity() string { return slug(c.config.ServiceName, 40) + ".crossaccount" }
 
 func sessionTags(integrationID string) []types.Tag {
 	return []types.Tag{{Key: aws.String("crossaccount:integration"), Value: aws.String(integrationID)}}

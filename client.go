@@ -3,12 +3,14 @@ package crossaccount
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,6 +18,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/template"
 )
 
 // A Client onboards customers' AWS accounts and hands out credentials for them.
@@ -30,8 +33,12 @@ type Client struct {
 	base     *aws.Config             // loaded once
 	sessions map[string]*roleSession // :: customer id NUL integration id → its credentials
 
+	stack     *template.Stack // the customer's, made once
+	document  []byte          // the stack as CloudFormation JSON
+	warnings  []Warning
 	templates *publisher
 	limits    limiter
+	ids       atomic.Uint32 // counts ids, so that they sort
 	page      setupPage
 }
 
@@ -62,13 +69,11 @@ func New(config *Config, options ...Option) (*Client, error) {
 	}
 	c.partition, _ = iam.PartitionOfRegion(c.config.DefaultRegion)
 	c.checkOwnRoles()
+	c.buildStack()
 	if len(c.problems) > 0 {
-		return nil, NewError(CodeInvalidConfig, "options: "+strings.Join(c.problems, "; "), "", nil)
+		return nil, NewError(CodeInvalidConfig, "configuration: "+strings.Join(c.problems, "; "), "", nil)
 	}
 	if err := c.fillIn(); err != nil {
-		return nil, err
-	}
-	if err := c.warnAboutStack(); err != nil {
 		return nil, err
 	}
 	c.warn()
@@ -114,6 +119,9 @@ func (c *Client) fillIn() error {
 }
 
 func (c *Client) warn() {
+	for _, w := range c.warnings {
+		c.log.Warn("crossaccount: "+w.Message, "field", w.Field, "remedy", w.Remedy, "code", w.Code)
+	}
 	if c.probe == nil || c.canaryRole == "" {
 		c.log.Warn("crossaccount: verification is uncontrolled: without WithProbe and WithCanaryRole a refusal may come from the vendor's own policies instead of the customer's trust policy")
 	}
@@ -157,8 +165,8 @@ func (c *Client) awsConfig(ctx context.Context) (aws.Config, error) {
 	return base.Copy(), nil
 }
 
-// prepare makes a configuration fit for our own calls: one shared HTTP client
-// for all of them, and no retries below ours, so that retries do not multiply.
+// prepare gives a configuration one HTTP client that everything made from it
+// shares.
 func (c *Client) prepare(config *aws.Config) {
 	switch {
 	case c.http != nil:
@@ -183,14 +191,12 @@ func externalIDBinding(integration *Integration) Binding {
 	return Binding{CustomerID: integration.CustomerID, IntegrationID: integration.ID, Field: "external_id"}
 }
 
-// newID returns an id that sorts by time and cannot be guessed.
+// newID returns an id that sorts by time, those of the same millisecond in the
+// order in which this client made them. It is unique, not secret.
 func (c *Client) newID(prefix string) (string, error) {
 	var b [16]byte
-	ms := c.now().UnixMilli()
-	for i := range 6 {
-		b[i] = byte(ms >> (8 * (5 - i)))
-	}
-	if _, err := io.ReadFull(c.random, b[6:]); err != nil {
+	binary.BigEndian.PutUint64(b[:8], uint64(c.now().UnixMilli())<<16|uint64(c.ids.Add(1)&0xFFFF))
+	if _, err := io.ReadFull(c.random, b[8:]); err != nil {
 		return "", randomError(err)
 	}
 	return prefix + hex.EncodeToString(b[:]), nil
@@ -218,7 +224,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 //	broker_role_arn, probe_role_arn, canary_role_arn, permissions_boundary,
 //	tags, self_inspection, presigned_templates, patience, pending_for
 //
-// Unknown keys are refused.
+// Unknown keys are refused. Values are checked by [New], so that a caller may
+// fill in what the file leaves out.
 func ParseConfig(data []byte) (*Config, []Option, error) {
 	var file struct {
 		configFields
@@ -263,9 +270,6 @@ func ParseConfig(data []byte) (*Config, []Option, error) {
 	}
 	if file.Patience != nil {
 		options = append(options, WithPatience(time.Duration(*file.Patience)))
-	}
-	if err := config.Validate(); err != nil {
-		return nil, nil, err
 	}
 	return &config, options, nil
 }

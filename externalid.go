@@ -38,32 +38,12 @@ func newExternalID(random io.Reader, prefix string) (string, error) {
 func (c *Client) externalIDPrefix() string {
 	prefix := c.config.ExternalIDPrefix
 	if prefix == "" {
-		prefix = plainName(c.config.ServiceName)
+		prefix = strings.ToLower(slug(c.config.ServiceName, 32))
 	}
 	if last := prefix[len(prefix)-1]; isAlphanumeric(last) {
 		prefix += "-"
 	}
 	return prefix
-}
-
-// plainName reduces free text to lower-case letters, digits and single hyphens,
-// at most 32 of them and never none.
-func plainName(text string) string {
-	var b strings.Builder
-	for _, r := range strings.ToLower(text) {
-		switch {
-		case b.Len() >= 32:
-		case r < 0x80 && isAlphanumeric(byte(r)):
-			b.WriteRune(r)
-		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
-			b.WriteByte('-')
-		}
-	}
-	name := strings.Trim(b.String(), "-")
-	if name == "" {
-		return "vendor"
-	}
-	return name
 }
 
 func isAlphanumeric(b byte) bool {

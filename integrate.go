@@ -6,12 +6,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/iam/reference"
-	"github.com/crossaccount/crossaccount/template"
 )
 
 const defaultPendingFor = 7 * 24 * time.Hour
@@ -31,11 +31,7 @@ func (c *Client) GenerateIntegrationURL(ctx context.Context, request *Integratio
 	if err := c.checkIntegrationRequest(&in); err != nil {
 		return nil, err
 	}
-	stack, document, err := c.stack()
-	if err != nil {
-		return nil, err
-	}
-	published, err := c.templates.publish(ctx, document)
+	published, err := c.templates.publish(ctx, c.document)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +58,7 @@ func (c *Client) GenerateIntegrationURL(ctx context.Context, request *Integratio
 			ParameterRoleName:   roleName(c.config.ServiceName, in.CustomerID),
 		},
 	}
-	url, err := link.URL(stack)
+	url, err := link.URL(c.stack)
 	if err != nil {
 		return nil, err
 	}
@@ -249,14 +245,20 @@ func roleName(serviceName, customerID string) string {
 	return service + "-" + slug(customerID, reference.MaxRoleName-len(service)-len(hash)-2) + "-" + hash
 }
 
-// stack returns the customer's stack and its CloudFormation template.
-func (c *Client) stack() (*template.Stack, []byte, error) {
-	stack, _, err := buildStack(c.stackInput())
-	if err != nil {
-		return nil, nil, err
+// buildStack makes the customer's stack, which depends on nothing but the
+// configuration.
+func (c *Client) buildStack() {
+	if len(c.problems) > 0 {
+		return // they would be reported twice
 	}
-	document, err := renderStack(stack, FormatCloudFormation)
-	return stack, document, err
+	stack, warnings, err := buildStack(c.stackInput())
+	if err == nil {
+		c.document, err = renderStack(stack, FormatCloudFormation)
+	}
+	if err != nil {
+		c.problem("%s", strings.TrimPrefix(err.Error(), "template: "))
+	}
+	c.stack, c.warnings = stack, warnings
 }
 
 func (c *Client) stackInput() stackInput {
@@ -267,6 +269,7 @@ func (c *Client) stackInput() stackInput {
 		SelfInspection:      c.selfInspection,
 		SessionTags:         true,
 		SourceIdentity:      true,
+		Generator:           "github.com/crossaccount/crossaccount",
 	}
 	for _, arn := range []string{c.brokerRole, c.probeRole} {
 		if arn != "" {
@@ -279,34 +282,14 @@ func (c *Client) stackInput() stackInput {
 // GenerateCloudFormationTemplate returns the template of the customer's stack
 // as JSON. The same configuration always gives the same bytes.
 func (c *Client) GenerateCloudFormationTemplate() (string, error) {
-	document, err := c.Template(FormatCloudFormation)
-	return string(document), err
+	return string(c.document), nil
 }
 
 // Template returns the customer's stack in a format of choice.
 func (c *Client) Template(format TemplateFormat) ([]byte, error) {
-	stack, _, err := buildStack(c.stackInput())
-	if err != nil {
-		return nil, err
-	}
-	return renderStack(stack, format)
+	return renderStack(c.stack, format)
 }
 
 // Warnings returns what is useless or unwise about the configuration although
 // AWS accepts it. New has logged them.
-func (c *Client) Warnings() []Warning {
-	_, warnings, _ := buildStack(c.stackInput())
-	return warnings
-}
-
-// warnings about the stack are logged once, at the start.
-func (c *Client) warnAboutStack() error {
-	_, warnings, err := buildStack(c.stackInput())
-	for _, w := range warnings {
-		c.log.Warn("crossaccount: "+w.Message, "field", w.Field, "remedy", w.Remedy, "code", w.Code)
-	}
-	if err != nil {
-		return NewError(CodeInvalidConfig, strings.TrimPrefix(err.Error(), "template: "), "", nil)
-	}
-	return nil
-}
+func (c *Client) Warnings() []Warning { return slices.Clone(c.warnings) }

@@ -174,7 +174,11 @@ func (m *MemoryStorage) put(integration, old *Integration, version int64, change
 			m.pending[recordKey{integration.CustomerID, integration.PendingKey}] = integration.ID
 		}
 	}
-	m.integrations[key] = cloneOf(integration)
+	stored := cloneOf(integration)
+	for _, at := range []*time.Time{&stored.CreatedAt, &stored.UpdatedAt, &stored.LinkedAt, &stored.ActivatedAt, &stored.CheckedAt} {
+		*at = at.UTC()
+	}
+	m.integrations[key] = stored
 	m.appendAudit(change.Audit)
 	for _, event := range change.Events {
 		if !m.events[event.ID] {

@@ -310,8 +310,11 @@ func (v *verification) extras(ctx context.Context) {
 
 func (v *verification) addExtra(name, expectation string, result answer) {
 	step := Step{Name: name, Expectation: expectation, Result: Passed}
-	if result != accepted {
+	switch result {
+	case refused:
 		step.Result, step.Detail = Skipped, "not allowed by the trust policy, so not sent; this is no fault"
+	case unavailable:
+		step.Result, step.Detail = Inconclusive, "could not be found out, so not sent; this is no fault"
 	}
 	v.add(step)
 }
@@ -336,7 +339,7 @@ func (v *verification) patiently(ctx context.Context, step string, client *sts.C
 	v.progress(ctx, step, 1, 0)
 	for attempt := 2; ; attempt++ {
 		output, result, err := v.client.assumeRole(ctx, client, v.input(&v.externalID))
-		if result != refused || v.patience < pause {
+		if result != refused || v.patience < pause || endsWithin(ctx, pause) {
 			return output, result, err
 		}
 		v.progress(ctx, step, attempt, pause)
@@ -346,6 +349,13 @@ func (v *verification) patiently(ctx context.Context, step string, client *sts.C
 		v.patience -= pause
 		pause = min(2*pause, longestPause)
 	}
+}
+
+// endsWithin reports whether waiting would only end with the context. The caller
+// then gets what was found out so far.
+func endsWithin(ctx context.Context, pause time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) <= pause
 }
 
 // mayBePropagating reports whether a refusal may still turn out to be IAM's

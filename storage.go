@@ -18,8 +18,8 @@ import (
 // Values. An implementation treats sealed values and indexes as opaque bytes,
 // keeps every field of a record, and neither keeps nor returns memory that the
 // caller can reach: a record that was stored or returned can be changed by the
-// caller without effect on the storage. Times keep at least microseconds and
-// come back in UTC.
+// caller without effect on the storage. A record's times keep at least
+// microseconds and come back in UTC.
 //
 // Atomicity. A write stores the record, the audit records and the events of its
 // [Change] together or not at all. When a write returns nil, all three survive
