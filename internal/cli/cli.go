@@ -1,0 +1,125 @@
+// Package cli is the command line of crossaccount: commands, flags and output.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crossaccount/crossaccount"
+)
+
+// Exit codes, the same for every command.
+const (
+	ExitDone         = 0 // yes, or done
+	ExitNo           = 1 // no, or findings
+	ExitUsage        = 2 // wrong usage or bad input
+	ExitUndetermined = 3 // it could not be determined; trying again may help
+	ExitInternal     = 4 // a fault of ours
+)
+
+// Streams are the standard streams of a command.
+type Streams struct {
+	In  io.Reader
+	Out io.Writer // results, and nothing else
+	Err io.Writer // messages, warnings and progress
+}
+
+// Main runs the command line and returns the exit code. It stops when the
+// context ends.
+func Main(ctx context.Context, args []string, streams Streams) int {
+	root := newRoot(streams)
+	root.SetArgs(args)
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return ExitDone
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		exit = &exitError{code: exitCode(err), err: err}
+	}
+	if exit.err != nil {
+		fmt.Fprintf(streams.Err, "crossaccount: %s\n", strings.ReplaceAll(exit.err.Error(), "\n", "\n  "))
+	}
+	return exit.code
+}
+
+// An exitError is an error with an exit code of its own. Without err everything
+// was said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// exitCode is the one table from errors to exit codes.
+func exitCode(err error) int {
+	code := crossaccount.CodeOf(err)
+	switch {
+	case code == "":
+		return ExitUsage // cobra's errors: an unknown command or flag
+	case code.Retryable():
+		return ExitUndetermined
+	}
+	switch code {
+	case crossaccount.CodeInvalidConfig, crossaccount.CodeInvalidRequest, crossaccount.CodeInvalidRole, crossaccount.CodeTemplate:
+		return ExitUsage
+	case crossaccount.CodeDecrypt, crossaccount.CodeRandom:
+		return ExitInternal
+	}
+	return ExitNo
+}
+
+func newRoot(streams Streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "crossaccount",
+		Short: "Get and give AWS access across accounts, and show that it is right",
+		Long: `crossaccount gets and gives AWS access across accounts, and shows that it is
+right.
+
+Start with "crossaccount demo": it onboards a customer's AWS account end to end
+in a sandbox that enforces IAM, without any AWS account.
+
+Exit codes: 0 yes or done, 1 no or findings, 2 wrong usage or bad input,
+3 undetermined (trying again may help), 4 a fault of crossaccount's.`,
+		Args:          cobra.NoArgs,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetVersionTemplate("crossaccount {{.Version}}\n")
+	root.AddCommand(newDemo(streams), newSandbox(streams), newTemplate(streams))
+	return root
+}
+
+// version is what Go stamped into the binary.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && v == "(devel)" {
+			v = "devel " + s.Value
+		}
+	}
+	return v
+}

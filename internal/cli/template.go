@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/crossaccount/crossaccount"
+)
+
+func newTemplate(streams Streams) *cobra.Command {
+	var serviceName, accountID, configFile, format string
+	c := &cobra.Command{
+		Use:   "template --service-name NAME --service-account-id ID",
+		Short: "Print the template of the customer's role",
+		Long: `Print the stack that a customer creates to give a vendor access: an IAM role
+that trusts the vendor's account with an external ID, with the permissions of
+the configuration.
+
+The configuration is a JSON or YAML file. Flags override it:
+
+  service_name: Example
+  service_account_id: "111122223333"
+  ongoing_permissions:
+    - sid: ReadReports
+      actions: [s3:GetObject]
+      resources: ["arn:aws:s3:::*-reports/*"]
+  setup_permissions:
+    - actions: [s3:ListAllMyBuckets]
+      resources: ["*"]
+
+Warnings go to standard error; the template alone goes to standard output.`,
+		Example: `  crossaccount template --service-name Example --service-account-id 111122223333
+  crossaccount template --config service.yaml --format terraform > main.tf.json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			config, options, err := readConfig(configFile, streams.In)
+			if err != nil {
+				return err
+			}
+			if serviceName != "" {
+				config.ServiceName = serviceName
+			}
+			if accountID != "" {
+				config.ServiceAccountID = accountID
+			}
+			// The warnings that matter here are about the template; they are
+			// printed below.
+			options = append(options, crossaccount.WithLogger(slog.New(slog.DiscardHandler)))
+			client, err := crossaccount.New(config, options...)
+			if err != nil {
+				return err
+			}
+			document, err := client.Template(crossaccount.TemplateFormat(format))
+			if err != nil {
+				return err
+			}
+			for _, w := range client.Warnings() {
+				fmt.Fprintln(streams.Err, "warning:", w)
+			}
+			_, err = streams.Out.Write(document)
+			return err
+		},
+	}
+	c.Flags().StringVar(&serviceName, "service-name", "", "name of the vendor's service, as customers know it")
+	c.Flags().StringVar(&accountID, "service-account-id", "", "the vendor's AWS account, twelve digits")
+	c.Flags().StringVar(&configFile, "config", "", "configuration `file`, JSON or YAML; - for standard input")
+	c.Flags().StringVar(&format, "format", string(crossaccount.FormatCloudFormation), "cloudformation, terraform or cli")
+	fixedValues(c, "format", string(crossaccount.FormatCloudFormation), string(crossaccount.FormatTerraform), string(crossaccount.FormatScript))
+	return c
+}
+
+// fixedValues completes a flag from a fixed set of values.
+func fixedValues(c *cobra.Command, flag string, values ...string) {
+	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag does not exist
+	}
+}
+
+// maxConfigSize is far more than any configuration needs, in bytes.
+const maxConfigSize = 4 << 20
+
+// readConfig reads a configuration file in JSON or YAML. Without a name the
+// configuration is empty.
+func readConfig(name string, stdin io.Reader) (*crossaccount.Config, []crossaccount.Option, error) {
+	if name == "" {
+		return &crossaccount.Config{}, nil, nil
+	}
+	in := stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, nil, &exitError{ExitUsage, err}
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxConfigSize+1))
+	if err != nil {
+		return nil, nil, &exitError{ExitUsage, err}
+	}
+	if len(data) > maxConfigSize {
+		return nil, nil, &exitError{ExitUsage, fmt.Errorf("%s: larger than %d bytes", name, maxConfigSize)}
+	}
+	if !json.Valid(data) {
+		if data, err = yamlToJSON(data); err != nil {
+			return nil, nil, &exitError{ExitUsage, fmt.Errorf("%s: %w", name, err)}
+		}
+	}
+	config, options, err := crossaccount.ParseConfig(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return config, options, nil
+}
+
+// yamlToJSON turns a YAML document into JSON. A plain number with a leading
+// zero, as account ids may have, stays text instead of losing the zero.
+func yamlToJSON(data []byte) ([]byte, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		return nil, err
+	}
+	value, err := plainValue(&document, 0)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(value)
+}
+
+func plainValue(n *yaml.Node, depth int) (any, error) {
+	if depth > 32 {
+		return nil, fmt.Errorf("line %d: nested too deep", n.Line)
+	}
+	switch n.Kind {
+	case yaml.DocumentNode:
+		return plainValue(n.Content[0], depth+1)
+	case yaml.MappingNode:
+		object := map[string]any{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if _, twice := object[key.Value]; twice {
+				return nil, fmt.Errorf("line %d: the key %q appears twice", key.Line, key.Value)
+			}
+			value, err := plainValue(n.Content[i+1], depth+1)
+			if err != nil {
+				return nil, err
+			}
+			if number, ok := value.(json.Number); ok && strings.HasSuffix(key.Value, "_id") {
+				value = number.String()
+			}
+			object[key.Value] = value
+		}
+		return object, nil
+	case yaml.SequenceNode:
+		list := []any{}
+		for _, item := range n.Content {
+			value, err := plainValue(item, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, value)
+		}
+		return list, nil
+	case yaml.ScalarNode:
+		switch n.Tag {
+		case "!!null":
+			return nil, nil
+		case "!!bool":
+			return strconv.ParseBool(n.Value)
+		case "!!int", "!!float":
+			if json.Valid([]byte(n.Value)) {
+				return json.Number(n.Value), nil
+			}
+		}
+		return n.Value, nil
+	}
+	return nil, fmt.Errorf("line %d: aliases are not supported here", n.Line)
+}
