@@ -40,6 +40,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Date", x.now.UTC().Format(http.TimeFormat))
 	defer x.finish()
+	s.advanceStacks(x.now)
 	if wantsPage(r) {
 		x.page = true
 		s.servePage(x.answer, r)

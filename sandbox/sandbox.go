@@ -48,7 +48,13 @@ type Sandbox struct {
 	engine    *authz.Engine
 	services  map[string]*service // by signing name
 	stackStep time.Duration
+	iamDelay  time.Duration
 	randomMu  sync.Mutex
+
+	// advanceStacks brings stack operations up to a time. It is called before
+	// every request, whatever its service, because what a stack makes shows
+	// everywhere.
+	advanceStacks func(now time.Time)
 }
 
 // New returns a sandbox without accounts.
@@ -65,7 +71,7 @@ func New(o Options) *Sandbox {
 	if o.RecordSize == 0 {
 		o.RecordSize = 1000
 	}
-	s := &Sandbox{clock: o.Clock, logger: o.Logger, random: o.Random, stackStep: o.StackStep}
+	s := &Sandbox{clock: o.Clock, logger: o.Logger, random: o.Random, stackStep: o.StackStep, iamDelay: o.IAMDelay}
 	s.directory = directory.New(directory.Options{Random: lockedReader{s}, Delay: o.IAMDelay})
 	s.engine = authz.New(s.directory, o.RecordSize)
 	s.services = s.newServices()

@@ -35,16 +35,18 @@ func (s *Sandbox) newServices() map[string]*service {
 	identity := iamapi.New(s.directory)
 	storage := s3api.New(s3api.Options{Directory: s.directory, Random: lockedReader{s}})
 	stacks := cfnapi.New(cfnapi.Options{
-		Clock:  s.clock,
-		Random: lockedReader{s},
-		Step:   s.stackStep,
-		IAM:    identity,
-		Fetch:  s.fetchObject,
+		Clock:    s.clock,
+		Random:   lockedReader{s},
+		Step:     s.stackStep,
+		IAM:      identity,
+		IAMDelay: s.iamDelay,
+		Fetch:    s.fetchObject,
 	})
+	s.advanceStacks = stacks.Advance
 	return map[string]*service{
 		"sts":            {handler: stsapi.New(s.directory), version: "2011-06-15", namespace: wire.NamespaceSTS},
 		"iam":            {handler: identity, version: "2010-05-08", namespace: wire.NamespaceIAM},
-		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation},
+		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation, operations: cfnapi.Operations()},
 		"s3":             {handler: storage},
 	}
 }

@@ -20,6 +20,7 @@ type CreatePolicyInput struct {
 	PolicyDocument string
 	Description    string
 	Tags           []Tag
+	SystemTags     []Tag `wire:"-"` // see [CreateRoleInput]
 }
 
 // CreatePolicyOutput is the output of CreatePolicy.
@@ -45,7 +46,7 @@ func (s *Service) CreatePolicy(c *authz.Call, in *CreatePolicyInput) (*CreatePol
 		return nil, err
 	}
 	p, err := s.directory.CreateManagedPolicy(c.Now, directory.ManagedPolicy{
-		Account: c.Account(), Path: in.Path, Name: in.PolicyName, Description: in.Description, Tags: in.Tags,
+		Account: c.Account(), Path: in.Path, Name: in.PolicyName, Description: in.Description, Tags: slices.Concat(in.Tags, in.SystemTags),
 	}, document)
 	if err != nil {
 		return nil, err
