@@ -184,6 +184,7 @@ func (r *reporter) reportForeignKey(path, prefix string, c iam.Condition, s *iam
 	}
 }
 
+// isGlobal reports whether a key belongs to every service's requests.
 func isGlobal(key string) bool {
 	if len(key) >= 4 && strings.EqualFold(key[:4], "aws:") {
 		return true
@@ -222,7 +223,7 @@ func checkTypes(r *reporter) {
 			}
 		})
 		key, ok := reference.LookupKey(c.Key)
-		if !ok || key.Type.Kind == reference.KeyUnknown || op.Name == "Null" || op.Name == "BinaryEquals" {
+		if !ok || key.HasPlaceholder() || key.Type.Kind == reference.KeyUnknown || op.Name == "Null" || op.Name == "BinaryEquals" {
 			return
 		}
 		severity := compareTypes(operatorKind(op), key)
@@ -236,14 +237,15 @@ func checkTypes(r *reporter) {
 }
 
 // compareTypes judges an operator for one kind of values on a key of another.
-// Text operators do work on ARNs, which AWS's own examples make use of, and on
-// the usual notation of the other kinds.
+// Text operators do work on ARNs and ARN operators on text that is an ARN, which
+// AWS's own examples make use of; text operators also work on the usual notation
+// of the other kinds.
 func compareTypes(operator reference.KeyKind, key reference.ConditionKey) Severity {
 	kind := key.Type.Kind
 	switch {
 	case operator == kind:
 		return 0
-	case operator == reference.KeyString && kind == reference.KeyARN:
+	case operator == reference.KeyString && kind == reference.KeyARN, operator == reference.KeyARN && kind == reference.KeyString:
 		return 0
 	case strings.EqualFold(key.Name, "aws:EpochTime") && operator == reference.KeyNumeric:
 		return 0
@@ -251,7 +253,7 @@ func compareTypes(operator reference.KeyKind, key reference.ConditionKey) Severi
 		return Warning
 	case operator == reference.KeyDate && kind == reference.KeyNumeric, operator == reference.KeyNumeric && kind == reference.KeyDate:
 		return Warning
-	case kind == reference.KeyString && operator != reference.KeyARN:
+	case kind == reference.KeyString:
 		// The reference calls many keys String whose values are numbers,
 		// dates or truth values in writing.
 		return Warning
@@ -334,7 +336,7 @@ func checkForAllValues(r *reporter) {
 		key, known := reference.LookupKey(c.Key)
 		single := known && key.Type.Kind != reference.KeyUnknown && !key.Type.Multivalued
 		switch {
-		case single:
+		case single && isGlobal(c.Key):
 			r.report(Error, path, "", "%s has one value; ForAllValues lets requests without it pass", key.Name)
 		case !matchesKey(c.Key, absenceIsHarmless):
 			r.report(Warning, path, "", "ForAllValues lets requests without %s pass", clip(c.Key))

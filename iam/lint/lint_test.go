@@ -106,6 +106,10 @@ func eachDocument(t *testing.T, path string, visit func(t *testing.T, name strin
 // Every rule has an archive with a document it finds something in and one it
 // finds nothing in, so that no rule can be removed or widened unnoticed.
 func TestRules(t *testing.T) {
+	archives, err := filepath.Glob(filepath.Join("testdata", "rules", "*.txtar"))
+	if err != nil || len(archives) != len(lint.Rules()) {
+		t.Errorf("%d archives for %d rules (%v)", len(archives), len(lint.Rules()), err)
+	}
 	for _, rule := range lint.Rules() {
 		t.Run(rule.ID, func(t *testing.T) {
 			if rule.Title == "" || rule.Why == "" || rule.Fix == "" || !strings.HasPrefix(rule.Link, "https://docs.aws.amazon.com/") {

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -72,7 +73,11 @@ func checkARNs(r *reporter) {
 			if parts[0] == "arn" && len(parts) < 6 && (iam.HasSymbol(resource) || strings.HasSuffix(resource, "*")) {
 				return
 			}
-			r.refuse(path, "", "%q is not an ARN: %s", clip(resource), arnFault(resource))
+			if fault := arnFault(resource); fault == emptyResource {
+				r.report(Error, path, "", "%q is not an ARN: %s", clip(resource), fault) // IAM takes it, and it matches nothing
+			} else {
+				r.refuse(path, "", "%q is not an ARN: %s", clip(resource), fault)
+			}
 			return
 		}
 		if fault, refused := faultOfARN(a); fault != "" {
@@ -95,6 +100,8 @@ func (r *reporter) isShorthand(resource string) bool {
 	return r.options.Kind == iam.KindResource && strings.HasPrefix(resource, "execute-api:/")
 }
 
+const emptyResource = "the resource is empty"
+
 func arnFault(s string) string {
 	parts := strings.SplitN(s, ":", 6)
 	switch {
@@ -107,7 +114,7 @@ func arnFault(s string) string {
 	case parts[2] == "":
 		return "the service is empty"
 	}
-	return "the resource is empty"
+	return emptyResource
 }
 
 // faultOfARN says what is impossible about an ARN, and whether IAM refuses it.
@@ -153,6 +160,7 @@ func checkResourceTypes(r *reporter) {
 		if len(s.Action) == 0 || len(s.Resource) == 0 || len(s.Action)*len(s.Resource) > maxPairs || slices.ContainsFunc(s.Resource, r.namesAnything) || slices.ContainsFunc(s.Resource, isMalformed) {
 			return
 		}
+		fits := newFitting()
 		usable := make([]bool, len(s.Resource)) // by some action
 		undecided := false                      // some action is unknown, and may use any
 		values(path+".Action", s.Action, func(path, action string) {
@@ -164,15 +172,15 @@ func checkResourceTypes(r *reporter) {
 				undecided = true
 				return
 			}
-			fits := false
+			used := false
 			for _, a := range matches {
 				for i, resource := range s.Resource {
-					if actionFits(a, resource) {
-						fits, usable[i] = true, true
+					if fits.action(a, resource) {
+						used, usable[i] = true, true
 					}
 				}
 			}
-			if !fits {
+			if !used {
 				r.reportMisfit(path, action, matches)
 			}
 		})
@@ -202,16 +210,43 @@ func isMalformed(resource string) bool {
 	return fault != ""
 }
 
-// actionFits reports whether a resource could be one that an action works on.
-// Actions without resource types need "*", or what stands for everything of
-// the service in an ARN.
-func actionFits(a *reference.Action, resource string) bool {
+// wholeType matches the end of an ARN that stands for everything of a service or
+// of one type: "*", "role/*", "log-group:*:*".
+var wholeType = regexp.MustCompile(`^([A-Za-z0-9-]+[/:])?[*/:]*\*[*/:]*$`)
+
+// fitting remembers which resource types a resource could be of, because the
+// actions of a statement share most of their types.
+type fitting struct {
+	known map[fittingKey]bool
+}
+
+type fittingKey struct {
+	t        *reference.ResourceType
+	resource string
+}
+
+func newFitting() *fitting { return &fitting{known: make(map[fittingKey]bool)} }
+
+// action reports whether a resource could be one that an action works on.
+// Actions without resource types need "*"; some of them are in fact checked
+// against an ARN that stands for everything.
+func (f *fitting) action(a *reference.Action, resource string) bool {
+	const longestARN = 2048
+	if len(resource) > longestARN {
+		return true // no ARN at all; nothing is said about it here
+	}
 	if len(a.Resources) == 0 {
 		arn, err := iam.ParseARN(resource)
-		return err != nil || allWildcards(arn.Resource)
+		return err != nil || wholeType.MatchString(arn.Resource)
 	}
-	for _, t := range a.Resources {
-		if t.Type.MatchesARN(resource) {
+	for _, r := range a.Resources {
+		key := fittingKey{r.Type, resource}
+		fits, ok := f.known[key]
+		if !ok {
+			fits = r.Type.MatchesARN(resource)
+			f.known[key] = fits
+		}
+		if fits {
 			return true
 		}
 	}
@@ -230,7 +265,7 @@ func (r *reporter) reportMisfit(path, action string, matches []*reference.Action
 		}
 	}
 	if len(templates) == 0 {
-		r.report(Error, path, `move the action into a statement with "Resource": "*"`, "%s works on no particular resource, and the statement names only particular ones", clip(action))
+		r.report(Warning, path, `move the action into a statement with "Resource": "*"`, "%s works on no particular resource, and the statement names only particular ones", clip(action))
 		return
 	}
 	const most = 4
@@ -259,24 +294,27 @@ func checkAllResources(r *reporter) {
 		if s.Effect != iam.Allow || i < 0 || len(s.Action) == 0 || limitsResources(s) {
 			return
 		}
-		narrowable := ""
-		for _, action := range s.Action {
-			if allWildcards(action) || iam.HasSymbol(action) {
-				if narrowable == "" {
-					narrowable = clip(action)
-				}
-				continue
-			}
-			for _, a := range reference.Expand(action) {
-				if narrowable == "" && canBeNarrowed(a) {
-					narrowable = a.String()
-				}
-			}
-		}
+		narrowable := firstNarrowable(s.Action)
 		if narrowable != "" {
 			r.report(Warning, fmt.Sprintf("%s.Resource[%d]", path, i), "", "all resources are named, but %s can be limited to single ones", narrowable)
 		}
 	})
+}
+
+// firstNarrowable returns an action that single resources could be named for,
+// or "".
+func firstNarrowable(actions []string) string {
+	for _, action := range actions {
+		if allWildcards(action) || iam.HasSymbol(action) {
+			return clip(action)
+		}
+		for _, a := range reference.Expand(action) {
+			if canBeNarrowed(a) {
+				return a.String()
+			}
+		}
+	}
+	return ""
 }
 
 // canBeNarrowed reports whether every request for the action has a resource. A

@@ -56,16 +56,25 @@ func (k *ConditionKey) matches(key string) bool {
 	if strings.EqualFold(k.Name, key) {
 		return true
 	}
-	start := strings.IndexAny(k.Name, "$<")
-	if start < 0 {
-		return false
-	}
-	return overlap(keyTemplate(strings.ToLower(k.Name)), patternTokens(strings.ToLower(key)))
+	return k.HasPlaceholder() && overlap(keyTemplate(strings.ToLower(k.Name)), patternTokens(strings.ToLower(key)))
+}
+
+// HasPlaceholder reports whether the key stands for many, as tag keys do. The
+// values of such a key are whatever its owner puts there.
+func (k *ConditionKey) HasPlaceholder() bool {
+	return strings.ContainsAny(k.Name, "$<") || strings.HasSuffix(k.Name, "/tag-key") || strings.HasSuffix(k.Name, "/")
 }
 
 // keyTemplate compiles a key's name. Placeholders are written ${Name} or
 // <name> and stand for at least one byte.
 func keyTemplate(name string) []token {
+	// Two notations that a few services' tables use instead.
+	if stem, ok := strings.CutSuffix(name, "/tag-key"); ok {
+		name = stem + "/"
+	}
+	if strings.HasSuffix(name, "/") {
+		name += "<tag-key>"
+	}
 	var tokens []token
 	for i := 0; i < len(name); i++ {
 		closing := byte(0)
@@ -108,8 +117,9 @@ func (s *Service) ConditionKey(key string) (ConditionKey, bool) {
 func GlobalKeys() []ConditionKey { return slices.Clone(globalKeys) }
 
 // LookupKey returns what is known about a condition key: a global key, or one
-// of the service that its prefix names. Case does not matter. Keys of identity
-// providers ("accounts.google.com:aud") are found in the service sts.
+// of the service that its prefix names. Case does not matter. Prefixes that are
+// no service, such as those of identity providers ("accounts.google.com:aud"),
+// are looked for in the few services that have such keys.
 func LookupKey(key string) (ConditionKey, bool) {
 	for i := range globalKeys {
 		if globalKeys[i].matches(key) {
@@ -120,8 +130,13 @@ func LookupKey(key string) (ConditionKey, bool) {
 	if s, ok := LookupService(prefix); ok {
 		return s.ConditionKey(key)
 	}
-	s, _ := LookupService("sts")
-	return s.ConditionKey(key)
+	for _, owner := range []string{"sts", "aws-marketplace", "sso", "cognito-identity"} {
+		s, _ := LookupService(owner)
+		if k, ok := s.ConditionKey(key); ok {
+			return k, true
+		}
+	}
+	return ConditionKey{}, false
 }
 
 // SuggestKey returns the key that was probably meant, or "". Only global keys
@@ -172,6 +187,7 @@ var globalKeys = []ConditionKey{
 	{"aws:PrincipalAccount", KeyType{Kind: KeyString}},
 	{"aws:PrincipalOrgPaths", KeyType{Kind: KeyString, Multivalued: true}},
 	{"aws:PrincipalOrgID", KeyType{Kind: KeyString}},
+	{"aws:PrincipalOrgMasterAccountId", KeyType{Kind: KeyString}}, // in AWS's own policies, not documented
 	{"aws:PrincipalTag/${TagKey}", KeyType{Kind: KeyString}},
 	{"aws:PrincipalIsAWSService", KeyType{Kind: KeyBool}},
 	{"aws:PrincipalServiceName", KeyType{Kind: KeyString}},

@@ -241,9 +241,8 @@ var apiNames = map[string]string{
 }
 
 // SuggestAction returns the known action that was probably meant by a full
-// action name, in full, or "". It also notices the right action of another
-// service ("s3:DescribeInstances" gives "ec2:DescribeInstances") when only one
-// service has it.
+// action name, in full, or "". It corrects spelling in the service prefix and in
+// the name, and knows API operations whose permission has another name.
 func SuggestAction(name string) string {
 	if action, ok := apiNames[strings.ToLower(name)]; ok {
 		return action
@@ -263,24 +262,33 @@ func SuggestAction(name string) string {
 			return a.String()
 		}
 	}
-	names := make([]string, len(s.actions))
-	for i, a := range s.actions {
-		names[i] = a.Name
+	// "GetThing" is no misspelt "ListThing" but an action that is missing: only
+	// a first word that the service does not use can be wrong.
+	verb, verbs := firstWord(rest), make(map[string]bool)
+	for _, a := range s.actions {
+		verbs[firstWord(a.Name)] = true
+	}
+	var names []string
+	for _, a := range s.actions {
+		if !verbs[verb] || firstWord(a.Name) == verb {
+			names = append(names, a.Name)
+		}
 	}
 	if near := Nearest(rest, names); near != "" {
 		return s.Prefix + ":" + near
 	}
-	elsewhere := ""
-	for _, p := range loadCatalogue().prefixes {
-		other, _ := LookupService(p)
-		if a, ok := other.Action(rest); ok {
-			if elsewhere != "" {
-				return ""
-			}
-			elsewhere = a.String()
+	return ""
+}
+
+// firstWord returns the beginning of a name in camel case, "Get" of
+// "GetObject".
+func firstWord(name string) string {
+	for i := 1; i < len(name); i++ {
+		if name[i] >= 'A' && name[i] <= 'Z' {
+			return name[:i]
 		}
 	}
-	return elsewhere
+	return name
 }
 
 // Nearest returns the candidate that s was probably meant to be, or "" if none
