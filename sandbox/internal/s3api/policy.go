@@ -240,7 +240,11 @@ func describeProblem(p iam.Problem) error {
 	case iam.ProblemJSON:
 		message = "Policies must be valid JSON and the first byte must be '{'"
 	case iam.ProblemUnknownElement:
-		message = "Unknown field " + element
+		message = "Unknown field"
+		if _, rest, ok := strings.Cut(p.Message, `"`); ok {
+			name, _, _ := strings.Cut(rest, `"`)
+			message += " " + name
+		}
 	case iam.ProblemOperator:
 		message = "Invalid Condition type : " + element
 	case iam.ProblemMissing:
