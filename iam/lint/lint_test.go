@@ -263,6 +263,33 @@ func TestNoExternalIDInFindings(t *testing.T) {
 	}
 }
 
+// Text is checked character by character; so are policies that were built.
+func TestCharactersOfBuiltPolicies(t *testing.T) {
+	statement := func(sid, resource, value string) *iam.Policy {
+		return &iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{{
+			Sid: sid, Effect: iam.Allow, Action: []string{"s3:GetObject"}, Resource: []string{resource},
+			Conditions: []iam.Condition{{Operator: "StringEquals", Key: "aws:PrincipalTag/team", Values: []string{value}}},
+		}}}
+	}
+	good := statement("Read", "arn:aws:s3:::b/é/"+iam.Symbol("Prefix"), "x")
+	if findings := lint.Policy(good, lint.Options{}); len(findings) > 0 {
+		t.Errorf("a good policy has findings:\n%s", render(findings))
+	}
+	for name, p := range map[string]*iam.Policy{
+		"resource":  statement("Read", "arn:aws:s3:::b/☃/*", "x"),
+		"condition": statement("Read", "arn:aws:s3:::b/*", "“x”"),
+		"control":   statement("Read", "arn:aws:s3:::b/\x07*", "x"),
+	} {
+		findings := lint.Policy(p, lint.Options{})
+		if len(findings) != 1 || findings[0].ID != "GX-S01" || !findings[0].Refused {
+			t.Errorf("%s: want one GX-S01, got:\n%s", name, render(findings))
+		}
+		if findings := lint.Policy(p, lint.Options{Kind: iam.KindResource, Service: "s3"}); len(findings) > 0 && findings[0].ID == "GX-S01" {
+			t.Errorf("%s: the character set is IAM's, not that of a bucket policy:\n%s", name, render(findings))
+		}
+	}
+}
+
 // A policy that was built is judged like its text.
 func TestPolicyAndDocumentAgree(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join("testdata", "*", "*.txtar"))
