@@ -25,7 +25,11 @@ type Change struct {
 func (c Change) String() string {
 	where := fmt.Sprintf("in the %s's account", c.Side)
 	if c.Nearest == nil {
-		s := fmt.Sprintf("%s, allow %s on %s in the %s", where, list(c.Add.Action), list(c.Add.Resource), c.layerName())
+		s := fmt.Sprintf("%s, allow %s", where, list(c.Add.Action))
+		if c.Add.Resource != nil {
+			s += " on " + list(c.Add.Resource)
+		}
+		s += " in the " + c.layerName()
 		if c.Add.Principal != nil {
 			s += " to " + list(principalTexts(c.Add.Principal))
 		}
@@ -48,6 +52,9 @@ func (c Change) String() string {
 }
 
 func (c Change) layerName() string {
+	if c.Layer == LayerResource && c.Add.Resource == nil {
+		return iam.KindTrust.String()
+	}
 	if c.Layer == LayerServiceControl {
 		return fmt.Sprintf("%s of level %d", c.Layer, c.Level)
 	}

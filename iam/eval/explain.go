@@ -34,9 +34,19 @@ type Explanation struct {
 	// that hang on something unknown.
 	Undetermined []Mismatch `json:"undetermined,omitempty"`
 
+	roleAssumption bool // the resource policy is a trust policy
+
 	// Notes says what is special about the request, such as a layer that AWS
 	// does not apply to it.
 	Notes []string `json:"notes,omitempty"`
+}
+
+// layerName returns what to call a layer in text.
+func (x *Explanation) layerName(l Layer) string {
+	if l == LayerResource && x.roleAssumption {
+		return iam.KindTrust.String()
+	}
+	return l.String()
 }
 
 // A LayerExplanation is what one layer said.
@@ -138,6 +148,7 @@ func Explain(in *Input) *Explanation {
 		Resource:         e.resource,
 		ResourceAccount:  e.resourceAccount,
 		Notes:            e.notes(in),
+		roleAssumption:   e.isRoleAssumption(),
 	}
 	if e.principal.Type == iam.PrincipalAnonymous {
 		x.Principal = "anonymous"
@@ -150,7 +161,9 @@ func Explain(in *Input) *Explanation {
 		x.explainLayer(&e, LayerServiceControl, level, policies...)
 	}
 	x.explainCap(&e, LayerEndpoint, l.endpoint)
-	x.explainCap(&e, LayerResource, l.resource)
+	if l.resource != nil || e.principal.Account != e.resourceAccount || e.resourceMustAllow() || e.caller() == callerWithoutPolicies {
+		x.explainLayer(&e, LayerResource, 0, l.resource)
+	}
 	if e.caller() == callerWithPolicies {
 		x.explainLayer(&e, LayerIdentity, 0, l.identity...)
 	}
@@ -192,6 +205,9 @@ func (x *Explanation) explainLayer(e *env, layer Layer, level int, policies ...*
 		allow = yes // RCPFullAWSAccess
 	}
 	for _, p := range policies {
+		if p == nil {
+			continue // a resource without a policy
+		}
 		for i := range p.statements {
 			ref := StatementRef{Policy: p, Index: int32(i), Layer: layer, Level: int8(min(level, 127))}
 			s, outcome := explainStatement(e, ref)

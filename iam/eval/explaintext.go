@@ -23,7 +23,7 @@ func (x *Explanation) String() string {
 		b.WriteString("what each layer says:\n")
 	}
 	for i := range x.Layers {
-		x.Layers[i].write(&b)
+		x.Layers[i].write(&b, x.layerName(x.Layers[i].Layer))
 	}
 	if len(x.Undetermined) > 0 {
 		b.WriteString("it depends on:\n")
@@ -54,20 +54,19 @@ func (x *Explanation) headline() string {
 		if d.Layer == LayerNone {
 			return "ALLOWED: no policy has to grant this"
 		}
-		return fmt.Sprintf("ALLOWED by the %s", d.Layer)
+		return "ALLOWED by the " + x.layerName(d.Layer)
 	case ExplicitlyDenied:
-		return fmt.Sprintf("DENIED by a Deny statement of the %s in the %s's account", d.Layer, d.Side)
+		return fmt.Sprintf("DENIED by a Deny statement of the %s in the %s's account", x.layerName(d.Layer), d.Side)
 	case ImplicitlyDenied:
 		if d.Side == SideBoth {
 			return "DENIED: neither the principal's nor the resource's account allows it"
 		}
-		return fmt.Sprintf("DENIED: the %s in the %s's account does not allow it", d.Layer, d.Side)
+		return fmt.Sprintf("DENIED: the %s in the %s's account does not allow it", x.layerName(d.Layer), d.Side)
 	}
-	return fmt.Sprintf("DEPENDS: the %s is undetermined", d.Layer)
+	return fmt.Sprintf("DEPENDS: the %s is undetermined", x.layerName(d.Layer))
 }
 
-func (l *LayerExplanation) write(b *strings.Builder) {
-	name := l.Layer.String()
+func (l *LayerExplanation) write(b *strings.Builder, name string) {
 	if l.Layer == LayerServiceControl || l.Layer == LayerResourceControl {
 		name += fmt.Sprintf(", level %d", l.Level)
 	}

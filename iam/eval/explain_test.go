@@ -1,0 +1,95 @@
+package eval_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/eval"
+	"github.com/crossaccount/crossaccount/iam/eval/cases"
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestExplanations compares the text for the cases in testdata/explain with the
+// golden files beside them.
+func TestExplanations(t *testing.T) {
+	files, err := filepath.Glob("testdata/explain/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
+			f, err := os.Open(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			read, err := cases.Read(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, err := read[0].Input()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := eval.Explain(in).String()
+			golden := strings.TrimSuffix(file, ".json") + ".txt"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("the explanation changed (-want +got); run with -update if it is better:\n%s", diff)
+			}
+		})
+	}
+}
+
+// External IDs are shared secrets; explanations end up in tickets and logs.
+func TestExternalIDsNeverShow(t *testing.T) {
+	const secret, wrong = "vendor-5e1f0c9d", "vendor-00000000"
+	trust := mustCompile(t, iam.KindTrust, "trust", `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"`+secret+`"}}},
+		{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"sts:AssumeRole","Condition":{"StringLike":{"STS:externalid":["`+secret+`-*","${sts:ExternalId}x"]},"Bool":{"aws:SecureTransport":"true"}}},
+		{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole","Condition":{"ForAnyValue:StringEquals":{"sts:ExternalId":"`+secret+`-old"}}}]}`)
+	identity := mustCompile(t, iam.KindIdentity, "admin", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+	for name, set := range map[string]func(*iam.Context){
+		"wrong":   func(c *iam.Context) { c.Set("sts:ExternalId", wrong) },
+		"right":   func(c *iam.Context) { c.Set("sts:ExternalId", secret) },
+		"denied":  func(c *iam.Context) { c.Set("sts:ExternalId", secret+"-old") },
+		"multi":   func(c *iam.Context) { c.SetMulti("sts:ExternalId", wrong, secret) },
+		"missing": func(*iam.Context) {},
+		"unknown": func(c *iam.Context) { c.SetUnknown("sts:ExternalId") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &iam.Request{Principal: callers[1], Action: "sts:AssumeRole", Resource: "arn:aws:iam::444455556666:role/target"}
+			set(&r.Context)
+			x := eval.Explain(&eval.Input{Request: r, Identity: []*eval.Policy{identity}, Resource: trust})
+			data, err := json.Marshal(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := x.String() + string(data)
+			for _, c := range x.Changes {
+				text += c.String()
+			}
+			if strings.Contains(text, "vendor-") {
+				t.Errorf("the explanation shows an external ID:\n%s", text)
+			}
+			if name == "wrong" && !strings.Contains(x.String(), "(hidden)") {
+				t.Errorf("the explanation does not say that something is hidden:\n%s", x)
+			}
+		})
+	}
+}
