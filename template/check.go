@@ -22,6 +22,7 @@ func (s *Stack) Check() error {
 		conditions:  map[string]Condition{},
 		resources:   map[string]Resource{},
 		attachments: map[*Role]int{},
+		needed:      map[string][]string{},
 	}
 	c.stack(s)
 	if len(c.problems) > 0 {
@@ -55,6 +56,7 @@ type checker struct {
 	conditions  map[string]Condition // :: id → condition
 	resources   map[string]Resource  // :: logical id → resource
 	attachments map[*Role]int        // managed policies of the stack attached to the role
+	needed      map[string][]string  // :: logical id → those it refers to
 	current     Resource             // being checked
 	problems    []Problem
 }
@@ -112,6 +114,7 @@ func (c *checker) stack(s *Stack) {
 		c.resource(r)
 	}
 	c.current = Resource{}
+	c.cycles(s)
 	for _, r := range s.Resources {
 		if role, ok := r.Kind.(*Role); ok {
 			if n := c.attachments[role] + len(role.ManagedPolicyARNs); n > reference.MaxManagedPoliciesPerRole {
@@ -311,10 +314,35 @@ func (c *checker) unconditional(at string, texts ...string) {
 	}
 }
 
-// needs checks that r exists whenever the current resource does.
+// needs checks that r exists whenever the current resource does, and notes that
+// it must exist before.
 func (c *checker) needs(at string, r Resource) {
+	c.needed[c.current.ID] = append(c.needed[c.current.ID], r.ID)
 	if r.Condition != "" && r.Condition != c.current.Condition {
 		c.problem(at, "refers to %s, which exists only while condition %s holds", r.ID, r.Condition)
+	}
+}
+
+// cycles reports resources that would have to exist before themselves.
+func (c *checker) cycles(s *Stack) {
+	state := map[string]int{} // :: logical id → 1 while it is visited, 2 after
+	var visit func(id string)
+	visit = func(id string) {
+		state[id] = 1
+		for _, other := range c.needed[id] {
+			switch state[other] {
+			case 0:
+				visit(other)
+			case 1:
+				c.problem("Resources."+id, "depends on itself through %s", other)
+			}
+		}
+		state[id] = 2
+	}
+	for _, r := range s.Resources {
+		if state[r.ID] == 0 {
+			visit(r.ID)
+		}
 	}
 }
 

@@ -96,7 +96,7 @@ func (c *checker) policy(at string, p *iam.Policy, kind iam.Kind) int {
 		return 0
 	}
 	for _, problem := range p.Check(kind) {
-		c.problem(at+"."+problem.Path, "%s", problem.Message)
+		c.problem(strings.TrimSuffix(at+"."+problem.Path, "."), "%s", problem.Message)
 	}
 	full := c.longestPolicy(p)
 	data, err := full.MarshalJSON()
