@@ -10,7 +10,9 @@ import (
 //
 // Clients sign with their own clock and are refused if it differs by more than
 // 15 minutes. AWS's SDKs then correct their offset by the Date of the answer
-// and try again; the sandbox dates its answers by its clock.
+// and try again after a moment; the sandbox dates its answers by its clock. Go
+// tests avoid this with a testing/synctest bubble, where the sandbox, the SDK
+// and the test share one time and no Clock is needed.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time

@@ -9,7 +9,6 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
-	"github.com/crossaccount/crossaccount/sandbox/internal/overview"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/stsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
@@ -27,8 +26,6 @@ type service struct {
 	// S3, which has a protocol of its own.
 	version   string
 	namespace string
-
-	operations []overview.Operation
 }
 
 func (s *Sandbox) newServices() map[string]*service {
@@ -46,7 +43,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	return map[string]*service{
 		"sts":            {handler: stsapi.New(s.directory), version: "2011-06-15", namespace: wire.NamespaceSTS},
 		"iam":            {handler: identity, version: "2010-05-08", namespace: wire.NamespaceIAM},
-		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation, operations: cfnapi.Operations()},
+		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation},
 		"s3":             {handler: storage},
 	}
 }

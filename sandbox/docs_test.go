@@ -1,0 +1,75 @@
+package sandbox_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/overview"
+	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
+	"github.com/crossaccount/crossaccount/sandbox/internal/stsapi"
+)
+
+var update = flag.Bool("update", false, "write docs/sandbox.md anew")
+
+const (
+	docsFile   = "../docs/sandbox.md"
+	docsMarker = "<!-- The rest is written by go test ./sandbox -update from the services' tables. -->\n"
+)
+
+// The documentation says what the services' own tables say.
+func TestDocumentedOperations(t *testing.T) {
+	written, err := os.ReadFile(docsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prose, tables, ok := strings.Cut(string(written), docsMarker)
+	if !ok {
+		t.Fatalf("%s lacks the line %s", docsFile, docsMarker)
+	}
+	want := operationTables()
+	if *update {
+		if err := os.WriteFile(docsFile, []byte(prose+docsMarker+want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, tables); diff != "" {
+		t.Errorf("%s is out of date; run go test ./sandbox -update (-want +got)\n%s", docsFile, diff)
+	}
+}
+
+func operationTables() string {
+	var identity, storage []overview.Operation
+	for _, op := range iamapi.Operations() {
+		identity = append(identity, overview.Operation{Name: op.Name, Real: op.Real})
+	}
+	for _, op := range s3api.Operations() {
+		storage = append(storage, overview.Operation{Name: op.Name, Real: op.Real})
+	}
+	var b strings.Builder
+	for _, service := range []struct {
+		name       string
+		operations []overview.Operation
+	}{
+		{"STS", stsapi.Operations()}, {"IAM", identity}, {"S3", storage}, {"CloudFormation", cfnapi.Operations()},
+	} {
+		fmt.Fprintf(&b, "\n## %s\n\n| Operation | In the sandbox | Not included |\n|---|---|---|\n", service.name)
+		var missing []string
+		for _, op := range service.operations {
+			if !op.Real {
+				missing = append(missing, op.Name)
+				continue
+			}
+			fmt.Fprintf(&b, "| %s | real | %s |\n", op.Name, op.Note)
+		}
+		fmt.Fprintf(&b, "| %s | NotImplemented | |\n", strings.Join(missing, ", "))
+	}
+	return b.String()
+}
