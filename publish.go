@@ -1,6 +1,7 @@
 package crossaccount
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -29,7 +30,7 @@ type publishedTemplate struct {
 	Key    string
 	Region string // of the bucket
 	SHA256 string // of the bytes, in hexadecimal
-	URL    string
+	URL    string // not presigned
 }
 
 // A publisher puts templates into the vendor's template bucket. What it once
@@ -63,17 +64,6 @@ func newPublisher(c *Client) *publisher {
 		now:       c.now,
 		published: make(map[string]publishedTemplate),
 	}
-}
-
-// publishTemplate publishes the template and returns where it is. With presigned
-// templates the URL is a new presigned one: a secret that ends.
-func (c *Client) publishTemplate(ctx context.Context, body []byte) (publishedTemplate, error) {
-	t, err := c.templates.publish(ctx, body)
-	if err != nil || c.presignedTemplates == 0 {
-		return t, err
-	}
-	t.URL, _, err = c.templates.presign(ctx, t, c.presignedTemplates)
-	return t, err
 }
 
 // templateFolder is the first part of all keys of a service's templates. Several
@@ -124,7 +114,7 @@ func (p *publisher) put(ctx context.Context, key string, body, sum []byte) (regi
 	checksum := base64.StdEncoding.EncodeToString(sum)
 	region, err = p.inRegion(ctx, func(ctx context.Context, client *s3.Client) error {
 		_, err := client.PutObject(ctx, &s3.PutObjectInput{
-			Bucket: &p.bucket, Key: &key, Body: strings.NewReader(string(body)),
+			Bucket: &p.bucket, Key: &key, Body: bytes.NewReader(body),
 			ContentType:         aws.String(templateType),
 			CacheControl:        aws.String("public, max-age=31536000, immutable"),
 			ChecksumAlgorithm:   types.ChecksumAlgorithmSha256,
