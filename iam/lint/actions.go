@@ -51,6 +51,14 @@ var actionRules = []Rule{
 		Link:  "https://docs.aws.amazon.com/codeartifact/latest/ug/repo-policies.html",
 		check: checkBearerToken,
 	},
+	{
+		ID:    "GX-A08",
+		Title: "another account may change the resource's policy",
+		Why:   "whoever can change the policy can give themselves and anybody else every permission on the resource",
+		Fix:   "leave the action to principals of the resource's own account",
+		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_identity-vs-resource.html",
+		check: checkPolicyChanges,
+	},
 }
 
 // eachAction calls visit for the values of Action and NotAction.
@@ -209,5 +217,50 @@ func checkBearerToken(r *reporter) {
 		if isBearerToken(action) {
 			r.report(Error, path, "", "sts:GetServiceBearerToken has no effect in a resource policy")
 		}
+	})
+}
+
+// policyChanges are the actions that change a resource's policy, in lower case.
+var policyChanges = []string{
+	"backup:putbackupvaultaccesspolicy",
+	"codeartifact:putdomainpermissionspolicy",
+	"codeartifact:putrepositorypermissionspolicy",
+	"dynamodb:putresourcepolicy",
+	"ecr:setrepositorypolicy",
+	"events:putpermission",
+	"glue:putresourcepolicy",
+	"kafka:putclusterpolicy",
+	"kinesis:putresourcepolicy",
+	"kms:putkeypolicy",
+	"lambda:addpermission",
+	"s3:putbucketacl",
+	"s3:putbucketpolicy",
+	"secretsmanager:putresourcepolicy",
+	"sns:addpermission",
+	"sns:settopicattributes",
+	"sqs:addpermission",
+	"sqs:setqueueattributes",
+}
+
+func checkPolicyChanges(r *reporter) {
+	if r.options.Kind != iam.KindResource {
+		return
+	}
+	r.statements(func(path string, s *iam.Statement) {
+		if s.Effect != iam.Allow || !r.crossesAccounts(s) {
+			return
+		}
+		values(path+".Action", s.Action, func(path, action string) {
+			if allWildcards(action) || iam.HasSymbol(action) || r.isForeign(action) {
+				return // GX-A04
+			}
+			for _, change := range policyChanges {
+				if iam.MatchWildcard(strings.ToLower(action), change) {
+					a, _ := reference.LookupAction(change)
+					r.report(Error, path, "", "another account is allowed %s", a)
+					return
+				}
+			}
+		})
 	})
 }

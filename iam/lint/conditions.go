@@ -2,6 +2,7 @@ package lint
 
 import (
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +82,14 @@ var conditionRules = []Rule{
 		Fix:   "write ${prefix:key} or ${prefix:key, 'default'}",
 		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html",
 		check: checkVariables,
+	},
+	{
+		ID:    "GX-C13",
+		Title: "an organisation or account id is malformed",
+		Why:   "no request has such a value, so the condition never matches",
+		Fix:   "write o- and 10 to 32 lower-case letters or digits for an organisation, 12 digits for an account",
+		Link:  keysPage,
+		check: checkIDs,
 	},
 }
 
@@ -444,4 +453,35 @@ func faultOfVariable(v string) string {
 		}
 	}
 	return ""
+}
+
+var (
+	organisationKeys = []string{"aws:principalorgid", "aws:resourceorgid", "aws:sourceorgid", "aws:vpceorgid"}
+	accountKeys      = []string{"aws:principalaccount", "aws:resourceaccount", "aws:sourceaccount", "aws:vpceaccount", "kms:calleraccount", "s3:resourceaccount"}
+	organisationID   = regexp.MustCompile(`^o-[a-z0-9]{10,32}$`)
+)
+
+func checkIDs(r *reporter) {
+	eachCondition(r, func(path string, c iam.Condition, _ *iam.Statement) {
+		op, err := iam.ParseOperator(c.Operator)
+		if err != nil || !strings.HasPrefix(op.Name, "String") {
+			return
+		}
+		values(path, c.Values, func(path, value string) {
+			_, notAccount := iam.ParseAccountID(value)
+			switch {
+			case open(value) || hasWildcard(value):
+			case matchesKey(c.Key, organisationKeys) && !organisationID.MatchString(value):
+				r.report(Error, path, "", "%q is not the id of an organisation", clip(value))
+			case matchesKey(c.Key, accountKeys) && notAccount != nil && !isServiceAccount(value):
+				r.report(Error, path, "", "%q is not the id of an account", clip(value))
+			}
+		})
+	})
+}
+
+// isServiceAccount recognises the names that AWS uses instead of account ids
+// for its own resources, such as "aws" and "cloudfront".
+func isServiceAccount(value string) bool {
+	return value != "" && strings.Trim(value, "abcdefghijklmnopqrstuvwxyz-") == ""
 }

@@ -41,6 +41,14 @@ var resourceRules = []Rule{
 		check: checkAllResources,
 	},
 	{
+		ID:    "GX-R05",
+		Title: "the ARN of a secret lacks its random end",
+		Why:   "Secrets Manager adds a hyphen and six characters to every secret's name, so the bare name matches no secret and -* matches those of longer names too",
+		Fix:   "end the ARN with -?????? (six question marks)",
+		Link:  "https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples.html",
+		check: checkSecretARNs,
+	},
+	{
 		ID:    "GX-R09",
 		Title: "NotAction or NotResource is used with Allow",
 		Why:   "everything that is not listed is allowed, also what AWS adds later",
@@ -349,6 +357,23 @@ func checkNegatedAllow(r *reporter) {
 		}
 		if s.NotResource != nil {
 			r.report(Warning, path+".NotResource", "", "NotResource with Allow allows every resource that is not listed")
+		}
+	})
+}
+
+var secretEnd = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
+
+func checkSecretARNs(r *reporter) {
+	eachResource(r, func(path, resource string) {
+		a, err := iam.ParseARN(resource)
+		if err != nil || a.Service != "secretsmanager" || !strings.HasPrefix(a.Resource, "secret:") || open(a.Resource) {
+			return
+		}
+		switch {
+		case strings.HasSuffix(a.Resource, "-*"):
+			r.report(Warning, path, "", "%q also matches secrets whose names begin like this one", clip(resource))
+		case !hasWildcard(a.Resource) && !secretEnd.MatchString(a.Resource):
+			r.report(Error, path, "", "%q has no hyphen and six characters at its end, so it matches no secret", clip(resource))
 		}
 	})
 }

@@ -187,6 +187,44 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
+// Overlap is compared with the definition on every small pattern.
+func TestOverlapExhaustively(t *testing.T) {
+	words := func(alphabet string, longest int) []string {
+		all := []string{""}
+		for start, length := 0, 0; length < longest; length++ {
+			end := len(all)
+			for _, w := range all[start:end] {
+				for _, c := range alphabet {
+					all = append(all, w+string(c))
+				}
+			}
+			start = end
+		}
+		return all
+	}
+	patterns, texts := words("ab*?", 3), words("ab", 6)
+	matching := make(map[string]map[string]bool)
+	for _, p := range patterns {
+		matching[p] = make(map[string]bool)
+		for _, s := range texts {
+			if iam.MatchWildcard(p, s) {
+				matching[p][s] = true
+			}
+		}
+	}
+	for _, a := range patterns {
+		for _, b := range patterns {
+			want := false
+			for s := range matching[a] {
+				want = want || matching[b][s]
+			}
+			if got := Overlap(a, b); got != want {
+				t.Fatalf("Overlap(%q, %q) = %t, want %t", a, b, got, want)
+			}
+		}
+	}
+}
+
 func TestSuggestions(t *testing.T) {
 	tests := []struct{ got, want string }{
 		{SuggestAction("s3:GetObjects"), "s3:GetObject"},
