@@ -72,7 +72,7 @@ func New(o Options) *Sandbox {
 		o.RecordSize = 1000
 	}
 	s := &Sandbox{clock: o.Clock, logger: o.Logger, random: o.Random, stackStep: o.StackStep, iamDelay: o.IAMDelay}
-	s.directory = directory.New(directory.Options{Random: lockedReader{s}, Delay: o.IAMDelay})
+	s.directory = directory.New(directory.Options{Random: lockedReader{s}, Delay: o.IAMDelay, Clock: o.Clock})
 	s.engine = authz.New(s.directory, o.RecordSize)
 	s.services = s.newServices()
 	return s

@@ -20,11 +20,16 @@ type Options struct {
 	// Delay is how long a change of a user, role or managed policy takes until
 	// authorization sees it. Zero means at once.
 	Delay time.Duration
+
+	// Clock says when accounts are created, for their root users' dates. Nil
+	// leaves these dates zero. All other functions are told the time.
+	Clock func() time.Time
 }
 
 // A Directory is every account of a sandbox with its principals.
 type Directory struct {
 	delay time.Duration
+	clock func() time.Time
 	ids   generator
 
 	mu       sync.RWMutex
@@ -71,6 +76,7 @@ func New(o Options) *Directory {
 	}
 	d := &Directory{
 		delay:    o.Delay,
+		clock:    o.Clock,
 		ids:      generator{random: o.Random},
 		accounts: make(map[iam.AccountID]*Account),
 		aliases:  make(map[string]iam.AccountID),
@@ -94,7 +100,11 @@ func (d *Directory) CreateAccount(id iam.AccountID, partition string) (*Account,
 		attachments: make(uses),
 		boundaries:  make(uses),
 	}
-	a.root = AccessKey{ID: d.newKeyID(prefixLongTermKey, id), Secret: d.ids.secret(), Account: id, Active: true}
+	var created time.Time
+	if d.clock != nil {
+		created = d.clock()
+	}
+	a.root = AccessKey{Created: created, ID: d.newKeyID(prefixLongTermKey, id), Secret: d.ids.secret(), Account: id, Active: true}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.accounts[id] != nil {

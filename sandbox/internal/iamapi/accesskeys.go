@@ -34,7 +34,7 @@ func (s *Service) CreateAccessKey(c *authz.Call, in *CreateAccessKeyInput) (*Cre
 		return nil, err
 	}
 	return &CreateAccessKeyOutput{AccessKey{
-		UserName: name, AccessKeyId: key.ID, Status: status(key.Active), SecretAccessKey: key.Secret, CreateDate: key.Created,
+		UserName: name, AccessKeyId: key.ID, Status: status(key.Active), SecretAccessKey: key.Secret, CreateDate: date(key.Created),
 	}}, nil
 }
 
@@ -165,7 +165,8 @@ func (s *Service) GetAccessKeyLastUsed(c *authz.Call, in *GetAccessKeyLastUsedIn
 		return nil, wire.Errorf(http.StatusForbidden, "AccessDenied", "the access key does not belong to this account")
 	}
 	if use, used := s.directory.KeyLastUse(in.AccessKeyId); used {
-		out.AccessKeyLastUsed = AccessKeyLastUsed{LastUsedDate: &use.At, ServiceName: use.Service, Region: use.Region}
+		at := date(use.At)
+		out.AccessKeyLastUsed = AccessKeyLastUsed{LastUsedDate: &at, ServiceName: use.Service, Region: use.Region}
 	}
 	return out, nil
 }

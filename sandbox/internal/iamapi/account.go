@@ -186,8 +186,10 @@ func (s *Service) GetAccountAuthorizationDetails(c *authz.Call, in *GetAccountAu
 				User: user(v), UserPolicyList: inlineDetails(&v.Identity), AttachedManagedPolicies: attachedPolicies(&v.Identity),
 			})
 		case *directory.Role:
+			shape := s.role(v)
+			shape.Description, shape.MaxSessionDuration = "", 0 // not among a role's details
 			out.RoleDetailList = append(out.RoleDetailList, RoleDetail{
-				Role: s.role(v), RolePolicyList: inlineDetails(&v.Identity), AttachedManagedPolicies: attachedPolicies(&v.Identity),
+				Role: shape, RolePolicyList: inlineDetails(&v.Identity), AttachedManagedPolicies: attachedPolicies(&v.Identity),
 			})
 		case *directory.ManagedPolicy:
 			out.Policies = append(out.Policies, s.policyDetail(c, v))

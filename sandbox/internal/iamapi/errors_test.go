@@ -54,7 +54,6 @@ func TestErrors(t *testing.T) {
 		validation = "Bad Request ValidationError"
 		malformed  = "Bad Request MalformedPolicyDocument"
 		input      = "Bad Request InvalidInput"
-		missing    = "Not Found NoSuchEntity"
 		exists     = "Conflict EntityAlreadyExists"
 		limit      = "Conflict LimitExceeded"
 	)

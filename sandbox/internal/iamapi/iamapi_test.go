@@ -14,6 +14,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
 )
@@ -64,7 +65,7 @@ func message(err error) string {
 }
 
 // must returns v and fails the test for an error.
-func must[T any](t testing.TB) func(v T, err error) T {
+func must[T any](t rapid.TB) func(v T, err error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
@@ -74,7 +75,7 @@ func must[T any](t testing.TB) func(v T, err error) T {
 	}
 }
 
-func decode(t testing.TB, document *string) string {
+func decode(t rapid.TB, document *string) string {
 	t.Helper()
 	text, err := url.PathUnescape(aws.ToString(document))
 	if err != nil {

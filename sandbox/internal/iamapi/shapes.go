@@ -21,7 +21,7 @@ type Role struct {
 	CreateDate               time.Time
 	AssumeRolePolicyDocument string // URL-encoded JSON (RFC 3986)
 	Description              string `wire:",omitempty"`
-	MaxSessionDuration       int    // seconds
+	MaxSessionDuration       int    `wire:",omitempty"` // seconds
 	PermissionsBoundary      *AttachedPermissionsBoundary
 	Tags                     []Tag `wire:",omitempty"`
 	RoleLastUsed             *RoleLastUsed
@@ -107,14 +107,15 @@ func (s *Service) role(r *directory.Role) Role {
 	shape.Tags = r.Tags
 	shape.RoleLastUsed = &RoleLastUsed{}
 	if use, ok := s.directory.RoleLastUse(r.ID); ok {
-		shape.RoleLastUsed = &RoleLastUsed{LastUsedDate: &use.At, Region: use.Region}
+		at := date(use.At)
+		shape.RoleLastUsed = &RoleLastUsed{LastUsedDate: &at, Region: use.Region}
 	}
 	return shape
 }
 
 func (s *Service) listedRole(r *directory.Role) Role {
 	return Role{
-		Path: r.Path, RoleName: r.Name, RoleId: r.ID, Arn: r.ARN(), CreateDate: r.Created,
+		Path: r.Path, RoleName: r.Name, RoleId: r.ID, Arn: r.ARN(), CreateDate: date(r.Created),
 		AssumeRolePolicyDocument: encode(s.latest().Text(r.Trust)),
 		Description:              r.Description,
 		MaxSessionDuration:       int(r.MaxSessionDuration / time.Second),
@@ -129,7 +130,7 @@ func user(u *directory.User) User {
 }
 
 func listedUser(u *directory.User) User {
-	return User{Path: u.Path, UserName: u.Name, UserId: u.ID, Arn: u.ARN(), CreateDate: u.Created}
+	return User{Path: u.Path, UserName: u.Name, UserId: u.ID, Arn: u.ARN(), CreateDate: date(u.Created)}
 }
 
 func boundary(i *directory.Identity) *AttachedPermissionsBoundary {
@@ -143,7 +144,7 @@ func listedPolicy(p *directory.ManagedPolicy, attached, bounded int) Policy {
 	return Policy{
 		PolicyName: p.Name, PolicyId: p.ID, Arn: p.ARN(), Path: p.Path, DefaultVersionId: p.Default,
 		AttachmentCount: attached, PermissionsBoundaryUsageCount: bounded, IsAttachable: true,
-		CreateDate: p.Created, UpdateDate: p.Updated,
+		CreateDate: date(p.Created), UpdateDate: date(p.Updated),
 	}
 }
 
@@ -152,7 +153,7 @@ func attachedPolicy(arn string) AttachedPolicy {
 }
 
 func keyMetadata(userName string, k directory.AccessKey) AccessKeyMetadata {
-	return AccessKeyMetadata{UserName: userName, AccessKeyId: k.ID, Status: status(k.Active), CreateDate: k.Created}
+	return AccessKeyMetadata{UserName: userName, AccessKeyId: k.ID, Status: status(k.Active), CreateDate: date(k.Created)}
 }
 
 func status(active bool) string {
@@ -167,3 +168,6 @@ func status(active bool) string {
 func encode(document string) string {
 	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
 }
+
+// date returns a time as IAM shows times: in whole seconds.
+func date(t time.Time) time.Time { return t.Truncate(time.Second) }

@@ -105,7 +105,8 @@ func (s *Service) SimulateCustomPolicy(c *authz.Call, in *SimulateCustomPolicyIn
 	if len(in.PolicyInputList) == 0 {
 		return nil, invalid("policyInputList", "Member must not be null")
 	}
-	sim := simulator{service: s, call: c, in: &in.Simulation, principal: c.Caller.Principal}
+	// Not the caller: a root user would be allowed everything.
+	sim := simulator{service: s, call: c, in: &in.Simulation, principal: iam.Principal{Type: iam.PrincipalUser, Account: c.Account()}}
 	return sim.run()
 }
 
@@ -167,8 +168,12 @@ type simulator struct {
 func (m *simulator) addPrincipal(i *directory.Identity) {
 	m.sources = make(map[*eval.Policy]MatchedStatement)
 	view := m.service.latest()
+	noun := roles.noun
+	if m.principal.Type == iam.PrincipalUser {
+		noun = users.noun
+	}
 	for _, p := range i.Inline {
-		m.sources[p.Document.Compiled] = MatchedStatement{SourcePolicyId: i.ID + "_" + p.Name, SourcePolicyType: "IAM Policy"}
+		m.sources[p.Document.Compiled] = MatchedStatement{SourcePolicyId: noun + "_" + i.Name + "_" + p.Name, SourcePolicyType: "IAM Policy"}
 	}
 	for _, arn := range append(slices.Clone(i.Attached), i.Boundary) {
 		if p, ok := view.ManagedPolicy(arn); ok {
@@ -340,10 +345,14 @@ func (m *simulator) context() iam.Context {
 	now := m.call.Now
 	ctx.Set("aws:CurrentTime", now.UTC().Format(time.RFC3339))
 	ctx.Set("aws:EpochTime", strconv.FormatInt(now.Unix(), 10))
-	ctx.Set("aws:PrincipalArn", m.principal.ARN)
 	ctx.Set("aws:PrincipalAccount", string(m.principal.Account))
-	ctx.Set("aws:userid", m.principal.UniqueID)
-	if m.principal.Type == iam.PrincipalUser {
+	if m.principal.ARN != "" {
+		ctx.Set("aws:PrincipalArn", m.principal.ARN)
+	}
+	if m.principal.UniqueID != "" && m.principal.Type == iam.PrincipalUser {
+		ctx.Set("aws:userid", m.principal.UniqueID)
+	}
+	if m.principal.ARN != "" && m.principal.Type == iam.PrincipalUser {
 		ctx.Set("aws:username", m.principal.ARN[strings.LastIndexByte(m.principal.ARN, '/')+1:])
 		ctx.Set("aws:PrincipalType", "User")
 	}

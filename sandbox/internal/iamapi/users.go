@@ -64,7 +64,7 @@ func (s *Service) GetUser(c *authz.Call, in *GetUserInput) (*GetUserOutput, erro
 		if err != nil {
 			return nil, err
 		}
-		return &GetUserOutput{User{Path: "/", UserId: string(a.ID), Arn: a.RootARN(), CreateDate: a.RootKey().Created}}, nil
+		return &GetUserOutput{User{Path: "/", UserId: string(a.ID), Arn: a.RootARN(), CreateDate: date(a.RootKey().Created)}}, nil
 	}
 	name, err := callerOr(c, in.UserName)
 	if err != nil {

@@ -155,7 +155,7 @@ func (s *Service) DeletePolicyVersion(c *authz.Call, in *PolicyVersionInput) err
 }
 
 func listedVersion(p *directory.ManagedPolicy, v directory.PolicyVersion) PolicyVersion {
-	return PolicyVersion{VersionId: v.ID, IsDefaultVersion: v.ID == p.Default, CreateDate: v.Created}
+	return PolicyVersion{VersionId: v.ID, IsDefaultVersion: v.ID == p.Default, CreateDate: date(v.Created)}
 }
 
 func noSuchVersion(in *PolicyVersionInput) error {
