@@ -21,7 +21,7 @@ import (
 // Every AWS call has a deadline, and is tried at most callTries times. The SDK's
 // own retries are off, so that ours are the only ones.
 const (
-	callTimeout = 10 * time.Second
+	callTimeout = 5 * time.Second
 	callTries   = 3
 	callPause   = 300 * time.Millisecond // before the second try; doubled after that
 )

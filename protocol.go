@@ -204,10 +204,12 @@ func (v *verification) control(ctx context.Context) bool {
 	if result != accepted {
 		v.client.log.Error("crossaccount: the probe identity cannot assume the canary role, so refusals prove nothing; check its policies and the canary's trust policy",
 			"cause", errorText(err))
-		// A role that is open is still found out, so the refusals are tried;
-		// they cannot make the verification pass.
 		v.fail(StepControl, Inconclusive, CodeInconclusive, "our own control call failed, so refusals prove nothing", "try again later; nothing has to be changed in AWS")
-		v.refusals(ctx)
+		if result == refused {
+			// AWS answers, so a role that is open can still be found out. The
+			// refusals of one that is not cannot make the verification pass.
+			v.refusals(ctx)
+		}
 		return false
 	}
 	v.record(StepControl, Passed, "", "")
