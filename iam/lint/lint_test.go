@@ -213,6 +213,9 @@ func TestSymbols(t *testing.T) {
 			Principal: &iam.Principals{AWS: []string{"arn:" + partition + ":iam::" + account + ":root"}}, Action: []string{"sts:AssumeRole"},
 			Conditions: []iam.Condition{{Operator: "StringEquals", Key: "sts:ExternalId", Values: []string{id, iam.Symbol("PreviousExternalId")}}},
 		}},
+		"own account": {iam.KindTrust, iam.Statement{
+			Principal: &iam.Principals{AWS: []string{"arn:" + partition + ":iam::" + account + ":root"}}, Action: []string{"sts:AssumeRole"},
+		}},
 		"principal": {iam.KindTrust, iam.Statement{
 			Principal: &iam.Principals{AWS: []string{whole}, Service: []string{"ec2." + iam.Symbol("AWS::URLSuffix")}}, Action: []string{"sts:AssumeRole"},
 		}},
@@ -342,4 +345,23 @@ func FuzzDocument(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkPolicy(b *testing.B) {
+	archive, err := txtar.ParseFile(filepath.Join("testdata", "good", "documentation.txtar"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var policies []*iam.Policy
+	for _, f := range archive.Files {
+		if p, err := iam.ParsePolicy(f.Data); err == nil {
+			policies = append(policies, p)
+		}
+	}
+	for b.Loop() {
+		for _, p := range policies {
+			lint.Policy(p, lint.Options{Kind: iam.KindIdentity, Account: own})
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(policies)), "µs/policy")
 }

@@ -132,7 +132,7 @@ func checkAccountTrust(r *reporter) {
 		if !restricted(s, narrowingKeys, true) {
 			values(path+".Principal.AWS", s.Principal.AWS, func(path, principal string) {
 				account, _ := principalAccount(principal)
-				if isWholeAccount(principal) && account != string(r.options.Account) && account != iam.Symbol("AWS::AccountId") {
+				if isWholeAccount(principal) && account != string(r.options.Account) && !iam.HasSymbol(account) {
 					r.report(Error, path, "", "the whole account %s may assume the role, without external ID or any condition on the caller", clip(account))
 				}
 			})
