@@ -42,7 +42,10 @@ func newEnv(in *Input) env {
 		e.serviceLen = colon
 	}
 	if e.resourceAccount == "" {
-		e.resourceAccount = iam.AccountID(segment(r.Resource, 4))
+		// Resources that belong to AWS itself have "aws" here, or nothing.
+		if account := segment(r.Resource, 4); len(account) == 12 && allDigits(account) {
+			e.resourceAccount = iam.AccountID(account)
+		}
 	}
 	if e.resourceAccount == "" {
 		e.resourceAccount = r.Principal.Account

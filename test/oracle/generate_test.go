@@ -153,19 +153,26 @@ func TestGeneratedCases(t *testing.T) {
 	}
 }
 
-// excuse names the section of docs/evaluation.md that explains a difference.
+// What docs/evaluation.md says about the differences of the generated cases.
+const (
+	withoutTrustPolicy = "a role without a trust policy"
+	userAndBoundary    = "a user named in a trust policy and its boundary"
+	sessionAndPolicy   = "a session named directly and its session policy"
+)
+
+// excuse names the part of docs/evaluation.md that explains a difference.
 // Each condition describes its cases exactly.
 func excuse(c *cases.Case, mine, other string) string {
 	isRole := c.Request.Action == "sts:AssumeRole"
 	switch {
 	case isRole && c.ResourcePolicy == nil && mine == "ImplicitlyDenied" && other == "Allowed":
-		return "a role without a trust policy"
+		return withoutTrustPolicy
 	case isRole && c.Request.Principal.Type == iam.PrincipalUser && c.PermissionBoundaries != nil && c.ResourcePolicy != nil &&
 		mine == "ImplicitlyDenied" && other == "Allowed":
-		return "a user named in a trust policy and its boundary"
+		return userAndBoundary
 	case c.Request.Principal.Type == iam.PrincipalRoleSession && c.SessionPolicy != nil && c.ResourcePolicy != nil &&
 		mine == "Allowed" && other == "ImplicitlyDenied":
-		return "a session named directly and its session policy"
+		return sessionAndPolicy
 	}
 	return ""
 }

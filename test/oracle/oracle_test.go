@@ -120,3 +120,28 @@ func TestConformanceCases(t *testing.T) {
 	}
 	t.Logf("%d of %d cases agree, %d differences are explained", agreed, len(questions), len(list))
 }
+
+// TestDifferencesAreDocumented looks for every reason in docs/evaluation.md.
+func TestDifferencesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/evaluation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("differences.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []difference
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	reasons := []string{withoutTrustPolicy, userAndBoundary, sessionAndPolicy}
+	for _, d := range list {
+		reasons = append(reasons, d.Why)
+	}
+	for _, why := range reasons {
+		if !bytes.Contains(page, []byte(why)) {
+			t.Errorf("docs/evaluation.md does not explain %q", why)
+		}
+	}
+}

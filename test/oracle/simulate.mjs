@@ -12,9 +12,15 @@ const levels = (list, prefix) =>
     policies: named(level.policies, prefix)
   }))
 
+// The owner of a resource is in its ARN unless it is given; resources that show
+// none belong to the caller.
+const owner = (request) =>
+  [request.resource.accountId, request.resource.resource.split(':')[4], String(request.principal).split(':')[4]].find((id) =>
+    /^\d{12}$/.test(id ?? '')
+  )
+
 const answers = []
 for (const c of JSON.parse(readFileSync(0, 'utf8'))) {
-  const resource = c.request.resource
   const simulation = {
     identityPolicies: named(c.identityPolicies, 'identity'),
     serviceControlPolicies: levels(c.serviceControlPolicies, 'scp'),
@@ -22,7 +28,7 @@ for (const c of JSON.parse(readFileSync(0, 'utf8'))) {
     request: {
       action: c.request.action,
       principal: c.request.principal,
-      resource: { resource: resource.resource, accountId: resource.accountId ?? resource.resource.split(':')[4] },
+      resource: { resource: c.request.resource.resource, accountId: owner(c.request) },
       contextVariables: c.request.context ?? {}
     }
   }

@@ -1,6 +1,8 @@
 package cases_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,5 +57,101 @@ func TestConformance(t *testing.T) {
 				t.Errorf("got %s, want %s\n%s", result.Response, result.Expected, eval.Explain(in))
 			}
 		})
+	}
+}
+
+// FuzzRun feeds anything to the reader; what it accepts must be decided and
+// explained without a panic, and both must say the same.
+func FuzzRun(f *testing.F) {
+	for i, c := range load(f) {
+		if i%20 == 0 {
+			data, err := json.Marshal(c)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		read, err := cases.Read(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		for _, c := range read {
+			in, err := c.Input()
+			if err != nil {
+				continue
+			}
+			d, x := eval.Decide(in), eval.Explain(in)
+			if d.Verdict != x.Decision.Verdict {
+				t.Fatalf("Decide says %s, Explain says %s", d.Verdict, x.Decision.Verdict)
+			}
+			_ = x.String()
+		}
+	})
+}
+
+// A case that is written and read again is the same question.
+func TestRoundTrip(t *testing.T) {
+	for _, c := range load(t) {
+		data, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := cases.Read(bytes.NewReader(data))
+		if err != nil {
+			t.Fatalf("%s: %v", c.Name, err)
+		}
+		result, err := again[0].Run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !result.OK() || result.Name != c.Name {
+			t.Errorf("%s: became %s after a round trip", c.Name, result.Response)
+		}
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	request := `"request":{"principal":"arn:aws:iam::111122223333:user/a","action":"s3:GetObject","resource":{"resource":"arn:aws:s3:::b/k"}}`
+	for name, test := range map[string]struct{ data, want string }{
+		"misspelt layer":        {`{` + request + `,"identityPolicy":[]}`, `unknown field "identityPolicy"`},
+		"trailing text":         {`{` + request + `} {}`, "more after the end"},
+		"not JSON":              {`cases`, "read case"},
+		"unknown principal":     {`{"request":{"principal":"alice","action":"s3:GetObject","resource":{"resource":"*"}}}`, "neither an ARN nor a service"},
+		"unknown type":          {`{"request":{"principal":{"type":"Robot","arn":"arn:aws:iam::111122223333:user/a"}}}`, `type "Robot" is unknown`},
+		"null in the context":   {`{"request":{"principal":"states.amazonaws.com","context":{"a":null}}}`, "must be a string or a list"},
+		"policy with a problem": {`{` + request + `,"identityPolicies":[{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Actoin":"*"}]}]}`, "identityPolicies[0]"},
+		"principal in identity": {`{` + request + `,"identityPolicies":[{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Principal":"*"}]}]}`, "cannot have a Principal"},
+		"expected is no answer": {`{` + request + `,"expected":{"response":"Yes"}}`, `"Yes" is none of`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read, err := cases.Read(strings.NewReader(test.data))
+			if err == nil {
+				_, err = read[0].Run()
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// AWS reads a layer of several boundaries nowhere, other engines' cases do.
+func TestSeveralBoundariesAreOneLayer(t *testing.T) {
+	const data = `{"request":{"principal":"arn:aws:iam::111122223333:user/a","action":"s3:GetObject","resource":{"resource":"arn:aws:s3:::b/k"}},
+		"identityPolicies":[{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}],
+		"permissionBoundaries":[{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:*","Resource":"*"}},
+			{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}]}`
+	read, err := cases.Read(strings.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := read[0].Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Response != "Allowed" {
+		t.Errorf("got %s", result.Response)
 	}
 }
