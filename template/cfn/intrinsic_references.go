@@ -290,6 +290,22 @@ func (e *Evaluator) Order() ([]*Resource, error) { return e.template.order(e) }
 // are taken count.
 func (e *Evaluator) Dependencies(r *Resource) ([]string, error) { return e.template.dependencies(r, e) }
 
+// References returns the logical IDs of the resources that a value mentions,
+// without duplicates, in the branches that are taken.
+func (e *Evaluator) References(n *Node) ([]string, error) {
+	refs, err := references(n, e.taken)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, ref := range refs {
+		if !ref.condition && e.template.Resource(ref.name) != nil && !slices.Contains(names, ref.name) {
+			names = append(names, ref.name)
+		}
+	}
+	return names, nil
+}
+
 func (t *Template) dependencies(r *Resource, e *Evaluator) ([]string, error) {
 	var names, missing []string
 	add := func(name string) {

@@ -3,7 +3,6 @@ package cfn
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -123,10 +122,6 @@ func (r *jsonReader) token(path string) (json.Token, iam.Position, error) {
 	pos := r.next()
 	t, err := r.dec.Token()
 	if err != nil {
-		var bad *json.SyntaxError
-		if errors.As(err, &bad) {
-			pos = r.lines.at(r.base + max(0, int(bad.Offset)-1))
-		}
 		return nil, pos, syntaxError(path, pos, "Template format error: JSON not well-formed. (line %d, column %d)", pos.Line, pos.Column)
 	}
 	return t, pos, nil

@@ -45,7 +45,7 @@ func (s *Service) prepare(op *operation) ([]*cfn.Resource, error) {
 // finalOutputs resolves the outputs after all resources exist, and checks
 // exports.
 func (s *Service) finalOutputs(op *operation) ([]output, error) {
-	outputs, err := s.resolveOutputs(op.stack, op.target, op.evaluator)
+	outputs, err := s.resolveOutputs(op.target, op.evaluator)
 	if err != nil {
 		return nil, err
 	}

@@ -159,7 +159,7 @@ func (s *Service) makePlan(st *stack, r *revision) (*plan, error) {
 			return nil, invalid("Update of resource type is not permitted. The new template modifies resource type of the following resources: [%s]", d.Name)
 		}
 		want, err := s.desire(st, r, e, d)
-		open := err != nil && (errors.Is(err, errNoExport) || dependsOnUnknown(e, d, isNew))
+		open := errors.Is(err, errNoExport) || isTemplateError(err) && dependsOnUnknown(e, d, isNew)
 		switch {
 		case err != nil && !open:
 			return nil, asValidationError(err)
@@ -181,12 +181,22 @@ func (s *Service) makePlan(st *stack, r *revision) (*plan, error) {
 			p.changes = append(p.changes, change{action: "Remove", logicalID: have.logicalID, physicalID: have.physicalID, typeName: have.typeName})
 		}
 	}
-	outputs, err := s.resolveOutputs(st, r, e)
-	open := errors.Is(err, errNoExport) || slices.ContainsFunc(order, func(d *cfn.Resource) bool { return isNew(d.Name) })
-	if err != nil && !open {
-		return nil, asValidationError(err)
+	var outputs []output
+	for _, o := range r.template.Outputs {
+		if !e.Condition(o.Condition) {
+			continue
+		}
+		resolved, err := s.resolveOutput(e, o)
+		switch {
+		case err == nil:
+			outputs = append(outputs, resolved)
+		case errors.Is(err, errNoExport), isTemplateError(err) && mentionsUnknown(e, o, isNew):
+			p.outputsChanged = true
+		default:
+			return nil, asValidationError(err)
+		}
 	}
-	p.outputsChanged = err != nil || !slices.Equal(outputs, st.outputs)
+	p.outputsChanged = p.outputsChanged || !slices.Equal(outputs, st.outputs)
 	p.tagsChanged = st.revision != nil && !slices.Equal(r.tags, st.revision.tags)
 	return p, nil
 }
@@ -197,6 +207,26 @@ func (s *Service) makePlan(st *stack, r *revision) (*plan, error) {
 func dependsOnUnknown(e *cfn.Evaluator, d *cfn.Resource, isNew func(string) bool) bool {
 	names, err := e.Dependencies(d)
 	return err == nil && slices.ContainsFunc(names, isNew)
+}
+
+// mentionsUnknown is dependsOnUnknown for an output.
+func mentionsUnknown(e *cfn.Evaluator, o *cfn.Output, isNew func(string) bool) bool {
+	for _, n := range []*cfn.Node{o.Value, o.ExportName} {
+		if n == nil {
+			continue
+		}
+		if names, err := e.References(n); err == nil && slices.ContainsFunc(names, isNew) {
+			return true
+		}
+	}
+	return false
+}
+
+// isTemplateError reports whether a function of the template failed, which may
+// be for want of a value.
+func isTemplateError(err error) bool {
+	var bad *cfn.SyntaxError
+	return errors.As(err, &bad)
 }
 
 // unknownResource stands for a resource that is yet to be made.
@@ -264,33 +294,42 @@ func hasSymbol(n *cfn.Node) bool {
 }
 
 // resolveOutputs returns the outputs whose conditions hold.
-func (s *Service) resolveOutputs(st *stack, r *revision, e *cfn.Evaluator) ([]output, error) {
+func (s *Service) resolveOutputs(r *revision, e *cfn.Evaluator) ([]output, error) {
 	var outputs []output
 	for _, o := range r.template.Outputs {
 		if !e.Condition(o.Condition) {
 			continue
 		}
-		value, err := e.Resolve(o.Value)
+		resolved, err := s.resolveOutput(e, o)
 		if err != nil {
 			return nil, err
 		}
-		if value == nil || !value.IsScalar() {
-			return nil, invalid("Template format error: The Value field of every Outputs member must evaluate to a String. (output %s)", o.Name)
-		}
-		out := output{key: o.Name, value: value.Text, description: o.Description}
-		if o.ExportName != nil {
-			name, err := e.Resolve(o.ExportName)
-			if err != nil {
-				return nil, err
-			}
-			if name == nil || !name.IsScalar() || name.Text == "" {
-				return nil, invalid("Template format error: Output %s is malformed. The Name field of every Export member must evaluate to a String that is not empty.", o.Name)
-			}
-			out.exportName = name.Text
-		}
-		outputs = append(outputs, out)
+		outputs = append(outputs, resolved)
 	}
 	return outputs, nil
+}
+
+func (s *Service) resolveOutput(e *cfn.Evaluator, o *cfn.Output) (output, error) {
+	value, err := e.Resolve(o.Value)
+	if err != nil {
+		return output{}, err
+	}
+	if value == nil || !value.IsScalar() {
+		return output{}, invalid("Template format error: The Value field of every Outputs member must evaluate to a String. (output %s)", o.Name)
+	}
+	out := output{key: o.Name, value: value.Text, description: o.Description}
+	if o.ExportName == nil {
+		return out, nil
+	}
+	name, err := e.Resolve(o.ExportName)
+	if err != nil {
+		return output{}, err
+	}
+	if name == nil || !name.IsScalar() || name.Text == "" {
+		return output{}, invalid("Template format error: Output %s is malformed. The Name field of every Export member must evaluate to a String that is not empty.", o.Name)
+	}
+	out.exportName = name.Text
+	return out, nil
 }
 
 // shape returns a change as DescribeChangeSet shows it.
