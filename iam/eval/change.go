@@ -1,24 +1,41 @@
 package eval
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
 )
 
 // A Change is one thing to add to a policy.
 type Change struct {
-	Side  Side  `json:"side"`
-	Layer Layer `json:"layer"`
-	Level int   `json:"level"`
+	Side  Side
+	Layer Layer
+	Level int // of an SCP
 
 	// Nearest is the statement that almost allowed the request: everything
 	// matched but Mismatch. Nil if there is none; then Add is the smaller change.
-	Nearest  *StatementExplanation `json:"nearest,omitempty"`
-	Mismatch *Mismatch             `json:"mismatch,omitempty"`
+	Nearest  *StatementExplanation
+	Mismatch *Mismatch
 
-	// Add is a statement that would do, for this request and nothing else.
-	Add iam.Statement `json:"add"`
+	// Add is a statement that would do, for this request and nothing else, in a
+	// policy of version 2012-10-17.
+	Add iam.Statement
+}
+
+// MarshalJSON writes the change with its text, and the statement to add as a
+// policy document.
+func (c Change) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Side     Side                  `json:"side"`
+		Layer    Layer                 `json:"layer"`
+		Level    int                   `json:"level"`
+		Text     string                `json:"text"`
+		Nearest  *StatementExplanation `json:"nearest,omitempty"`
+		Mismatch *Mismatch             `json:"mismatch,omitempty"`
+		Policy   *iam.Policy           `json:"policy"`
+	}{c.Side, c.Layer, c.Level, c.String(), c.Nearest, c.Mismatch, &iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{c.Add}}})
 }
 
 // String says what to change.
@@ -102,7 +119,7 @@ func (x *Explanation) nearest(layer Layer, level int) (*StatementExplanation, *M
 // statementFor returns the statement that allows exactly the request in a
 // policy of the layer.
 func statementFor(r *iam.Request, layer Layer) iam.Statement {
-	s := iam.Statement{Effect: iam.Allow, Action: []string{r.Action}, Resource: []string{r.Resource}}
+	s := iam.Statement{Effect: iam.Allow, Action: []string{r.Action}, Resource: []string{literally(r.Resource)}}
 	if layer != LayerResource {
 		return s
 	}
@@ -126,6 +143,15 @@ func statementFor(r *iam.Request, layer Layer) iam.Statement {
 		s.Resource = nil // a trust policy has no Resource
 	}
 	return s
+}
+
+// literally writes a resource so that nothing in it acts as a wildcard or a
+// variable.
+func literally(resource string) string {
+	if resource == "*" {
+		return resource
+	}
+	return strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace(resource)
 }
 
 // with adds a statement to a layer. It reports false if the layer cannot grow.

@@ -7,8 +7,9 @@ import (
 )
 
 // An Input is one question: a request and the policies of every layer that
-// bears on it. A nil layer does not exist and limits nothing. Decide reads the
-// Input and nothing else, and changes nothing in it.
+// bears on it. A nil layer does not exist and limits nothing; a list that is
+// empty but not nil is a layer that allows nothing. Decide reads the Input and
+// nothing else, and changes nothing in it.
 type Input struct {
 	Request *iam.Request
 
@@ -184,21 +185,21 @@ const maxRefs = 20
 
 // A Decision is the answer to an Input. Decisions are plain values.
 type Decision struct {
-	Verdict Verdict
+	Verdict Verdict `json:"verdict"`
 
 	// Layer is what decided: for an explicit denial the layer of the Deny
 	// statement, for an implicit denial the first layer that should have
 	// allowed and did not, for Allowed the layer of the grant (LayerNone if
 	// nothing had to grant, as for the root user), for Depends the first layer
 	// that is undetermined.
-	Layer Layer
+	Layer Layer `json:"layer"`
 
 	// Level is the level of the SCP or RCP that decided; 0 is the
 	// organisation's root.
-	Level int8
+	Level int8 `json:"level"`
 
 	// Side is the account whose policies decided; see [SideBoth].
-	Side Side
+	Side Side `json:"side"`
 
 	refs  [maxRefs]StatementRef
 	nrefs int8
