@@ -45,13 +45,13 @@ func (s *Statement) check(kind Kind, report func(code ProblemCode, element, form
 	switch kind {
 	case KindIdentity, KindBoundary, KindSession, KindServiceControl:
 		if s.Principal != nil {
-			report(ProblemNotAllowed, "Principal", "a %s cannot have Principal; it applies to whoever it is attached to", kind)
+			report(ProblemNotAllowed, "Principal", "%s cannot have Principal; it applies to whoever it is attached to", kind.article())
 		}
 		if s.NotPrincipal != nil {
-			report(ProblemNotAllowed, "NotPrincipal", "a %s cannot have NotPrincipal; it applies to whoever it is attached to", kind)
+			report(ProblemNotAllowed, "NotPrincipal", "%s cannot have NotPrincipal; it applies to whoever it is attached to", kind.article())
 		}
 		if !hasResource {
-			report(ProblemMissing, "", "the Resource element is missing; a %s needs one", kind)
+			report(ProblemMissing, "", "the Resource element is missing; %s needs one", kind.article())
 		}
 	case KindTrust:
 		if s.NotPrincipal != nil {
@@ -70,14 +70,22 @@ func (s *Statement) check(kind Kind, report func(code ProblemCode, element, form
 		}
 	case KindResource, KindEndpoint:
 		if !hasPrincipal {
-			report(ProblemMissing, "", "the Principal element is missing; a %s says whom it is about", kind)
+			report(ProblemMissing, "", "the Principal element is missing; %s says whom it is about", kind.article())
 		}
 	case KindResourceControl:
 		if s.Principal == nil || !s.Principal.All {
 			report(ProblemNotAllowed, "Principal", "a resource control policy must have Principal \"*\"")
 		}
 		if !hasResource {
-			report(ProblemMissing, "", "the Resource element is missing; a %s needs one", kind)
+			report(ProblemMissing, "", "the Resource element is missing; %s needs one", kind.article())
 		}
 	}
+}
+
+// article returns the kind with its article, for sentences.
+func (k Kind) article() string {
+	if k == KindIdentity {
+		return "an " + k.String()
+	}
+	return "a " + k.String()
 }

@@ -166,6 +166,7 @@ func (d *policyDecoder) statements(n node, path string) {
 		d.policy.positions[at] = item.pos
 		if item.kind != nodeObject {
 			d.report(ProblemWrongType, at, item.pos, "a statement must be an object, not %s", item.kind)
+			d.policy.Statements = append(d.policy.Statements, Statement{}) // keeps later paths right
 			continue
 		}
 		d.policy.Statements = append(d.policy.Statements, d.statement(item, at))
@@ -223,6 +224,7 @@ func (d *policyDecoder) principals(n node, path string) *Principals {
 	if n.kind == nodeString {
 		if n.text != "*" {
 			d.report(ProblemWrongValue, path, n.pos, "a principal that is a bare string can only be \"*\"; write {\"AWS\": %q}", clip(n.text))
+			return &Principals{AWS: []string{n.text}}
 		}
 		return &Principals{All: true}
 	}
