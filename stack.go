@@ -352,28 +352,32 @@ func (b *stackBuilder) check(s *template.Stack) {
 	if err := s.Check(); err != nil {
 		b.problems = append(b.problems, err.Error())
 	}
-	document := func(at string, p *iam.Policy, o lint.Options) {
-		for _, found := range lint.Policy(p, o) {
-			if refuses(found) {
-				b.problem(at+"."+found.Path, "%s; %s (%s)", found.Message, found.Fix, found.ID)
-			}
-		}
-	}
 	for _, r := range s.Resources {
 		switch k := r.Kind.(type) {
 		case *template.Role:
-			document(r.ID+".trust", k.Trust, lint.Options{Kind: iam.KindTrust, CrossAccount: true})
+			b.lintOwn(r.ID+".trust", k.Trust, iam.KindTrust)
 			for _, p := range k.Inline {
-				document(r.ID+"."+p.Name, p.Document, lint.Options{Kind: iam.KindIdentity})
+				b.lintOwn(r.ID+"."+p.Name, p.Document, iam.KindIdentity)
 			}
 		case *template.ManagedPolicy:
-			document(r.ID, k.Document, lint.Options{Kind: iam.KindIdentity})
+			for _, found := range lint.Policy(k.Document, lint.Options{Kind: iam.KindIdentity}) {
+				if found.Refused {
+					b.problem(r.ID+"."+found.Path, "%s; %s (%s)", found.Message, found.Fix, found.ID)
+				}
+			}
 		}
 	}
 }
 
-// refuses reports whether a finding keeps a stack from being issued.
-func refuses(f lint.Finding) bool { return f.Severity >= lint.Error }
+// lintOwn holds policies that we wrote ourselves to a higher standard than the
+// vendor's permissions.
+func (b *stackBuilder) lintOwn(at string, p *iam.Policy, kind iam.Kind) {
+	for _, found := range lint.Policy(p, lint.Options{Kind: kind, CrossAccount: kind == iam.KindTrust}) {
+		if found.Severity >= lint.Error {
+			b.problem(at+"."+found.Path, "%s; %s (%s)", found.Message, found.Fix, found.ID)
+		}
+	}
+}
 
 // printable returns the service's name if descriptions may contain it, and a
 // name made from it otherwise.
