@@ -27,13 +27,17 @@ type createBucketConfiguration struct {
 
 // createBucket serves CreateBucket.
 func (q *request) createBucket() error {
-	name := q.address.bucket
-	if reference.CheckBucketName(name) != nil {
-		return refuse(http.StatusBadRequest, "InvalidBucketName", "The specified bucket is not valid.", "BucketName", name)
-	}
 	in, err := q.createBucketConfiguration()
 	if err != nil {
 		return err
+	}
+	return q.create(in)
+}
+
+func (q *request) create(in createBucketConfiguration) error {
+	name := q.address.bucket
+	if reference.CheckBucketName(name) != nil {
+		return refuse(http.StatusBadRequest, "InvalidBucketName", "The specified bucket is not valid.", "BucketName", name)
 	}
 	region, err := q.bucketRegion(in.LocationConstraint)
 	if err != nil {

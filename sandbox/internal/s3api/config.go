@@ -61,7 +61,10 @@ func (q *request) putBucketVersioning() error {
 	if in.MFADelete == "Enabled" {
 		return wire.NotImplemented("s3", "MFA delete")
 	}
-	state := versioningState(in.Status)
+	return q.setVersioning(versioningState(in.Status))
+}
+
+func (q *request) setVersioning(state versioningState) error {
 	if state != versioningEnabled && state != versioningSuspended {
 		return refuse(http.StatusBadRequest, "IllegalVersioningConfigurationException", "The Versioning element must be specified")
 	}
@@ -105,8 +108,12 @@ func (q *request) putPublicAccessBlock() error {
 	if err := q.decodeXML(&in); err != nil {
 		return err
 	}
+	return q.setPublicAccess(in.PublicAccessBlock)
+}
+
+func (q *request) setPublicAccess(block PublicAccessBlock) error {
 	return q.writeBucket("s3:PutBucketPublicAccessBlock", http.StatusOK, func(b *bucket) error {
-		b.publicAccess = &in.PublicAccessBlock
+		b.publicAccess = &block
 		return nil
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -469,5 +470,40 @@ func TestPresigned(t *testing.T) {
 	}
 	if body, err := get(t.Context(), w.s3(owner), "presigned", "up"); body != "uploaded" || err != nil {
 		t.Errorf("read %q, %v", body, err)
+	}
+}
+
+// Of many writers that may create an object but not replace it, one wins.
+func TestConcurrentCreation(t *testing.T) {
+	w := newWorld(t)
+	w.bucket("race")
+	client := w.s3(owner)
+	var wg sync.WaitGroup
+	results := make([]string, 16)
+	for i := range results {
+		wg.Go(func() {
+			_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: ptr("race"), Key: ptr("k"), Body: strings.NewReader(fmt.Sprint(i)), IfNoneMatch: ptr("*")})
+			results[i] = codeOf(err)
+			_, _ = get(t.Context(), client, "race", "k")
+			_, _ = client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: ptr("race")})
+			_, _ = client.PutObjectTagging(t.Context(), &s3.PutObjectTaggingInput{Bucket: ptr("race"), Key: ptr("k"), Tagging: &types.Tagging{TagSet: []types.Tag{{Key: ptr("n"), Value: ptr(fmt.Sprint(i))}}}})
+		})
+	}
+	wg.Wait()
+	won := 0
+	for i, code := range results {
+		switch code {
+		case "":
+			won++
+			if body, err := get(t.Context(), client, "race", "k"); body != fmt.Sprint(i) || err != nil {
+				t.Errorf("writer %d won and the object holds %q, %v", i, body, err)
+			}
+		case "PreconditionFailed":
+		default:
+			t.Errorf("writer %d: %s", i, code)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d writers won", won)
 	}
 }

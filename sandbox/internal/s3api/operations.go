@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/crossaccount/crossaccount/sandbox/internal/overview"
 )
 
 // A level is what an operation is about.
@@ -158,18 +160,30 @@ func init() {
 	}
 }
 
-// An OperationStatus says whether an operation of S3 is real in the sandbox or
-// answers NotImplemented.
-type OperationStatus struct {
-	Name string
-	Real bool
+// The notes on what real operations leave out.
+var notes = map[string]string{
+	"CompleteMultipartUpload":    "parts together at most 64 MiB",
+	"CopyObject":                 "within the sandbox; no access points",
+	"CreateBucket":               "no object lock, no directory buckets, only BucketOwnerEnforced",
+	"CreateMultipartUpload":      "as PutObject",
+	"DeleteObject":               "conditions by ETag only",
+	"DeleteObjects":              "conditions by ETag only",
+	"GetObject":                  "no partNumber, no customer keys",
+	"HeadObject":                 "no partNumber, no customer keys",
+	"ListMultipartUploads":       "no delimiter, no pages",
+	"PutBucketAcl":               "always AccessControlListNotSupported",
+	"PutBucketEncryption":        "AES256 only",
+	"PutBucketOwnershipControls": "BucketOwnerEnforced only",
+	"PutBucketVersioning":        "no MFA delete",
+	"PutObject":                  "at most 64 MiB; AES256 only; no object lock, archive classes, redirects, or checksums XXHASH",
+	"PutObjectAcl":               "always AccessControlListNotSupported",
 }
 
 // Operations lists all operations of S3 that the sandbox knows of.
-func Operations() []OperationStatus {
-	list := make([]OperationStatus, len(table))
+func Operations() []overview.Operation {
+	list := make([]overview.Operation, len(table))
 	for i, op := range table {
-		list[i] = OperationStatus{Name: op.name, Real: op.serve != nil}
+		list[i] = overview.Operation{Name: op.name, Real: op.serve != nil, Note: notes[op.name]}
 	}
 	return list
 }

@@ -51,6 +51,10 @@ func (q *request) putBucketPolicy() error {
 	if _, err := verifyChecksums(q.http.Header, q.http.Trailer, body); err != nil {
 		return err
 	}
+	return q.setPolicy(body)
+}
+
+func (q *request) setPolicy(document []byte) error {
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
 	b, err := q.bucket()
@@ -60,7 +64,7 @@ func (q *request) putBucketPolicy() error {
 	if err := q.authorizePolicy(b, "s3:PutBucketPolicy"); err != nil {
 		return err
 	}
-	policy, err := q.s.parseBucketPolicy(b, body)
+	policy, err := q.s.parseBucketPolicy(b, document)
 	if err != nil {
 		return err
 	}

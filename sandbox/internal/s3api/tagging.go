@@ -83,6 +83,10 @@ func (q *request) putBucketTagging() error {
 	if err != nil {
 		return err
 	}
+	return q.setTags(tags)
+}
+
+func (q *request) setTags(tags map[string]string) error {
 	return q.writeBucket("s3:PutBucketTagging", http.StatusNoContent, func(b *bucket) error {
 		b.tags = tags
 		return nil
