@@ -218,7 +218,7 @@ func (s *Service) DescribeChangeSet(c *authz.Call, in *ChangeSetInput) (*Describ
 }
 
 // ExecuteChangeSet begins to make the changes of a change set.
-func (s *Service) ExecuteChangeSet(c *authz.Call, in *ExecuteChangeSetInput) (*Empty, error) {
+func (s *Service) ExecuteChangeSet(c *authz.Call, in *ExecuteChangeSetInput) (*EmptyResult, error) {
 	p, err := placeOf(c)
 	if err != nil {
 		return nil, err
@@ -257,7 +257,7 @@ func (s *Service) ExecuteChangeSet(c *authz.Call, in *ExecuteChangeSetInput) (*E
 	} else {
 		s.beginUpdate(st, call, cs.target, onFailure == "DO_NOTHING", c.Now)
 	}
-	return &Empty{}, nil
+	return &EmptyResult{}, nil
 }
 
 // executor returns the call that executes a change set: the service role that
@@ -270,7 +270,7 @@ func (s *Service) executor(c *authz.Call, cs *changeSet) (*authz.Call, error) {
 }
 
 // DeleteChangeSet deletes a change set.
-func (s *Service) DeleteChangeSet(c *authz.Call, in *ChangeSetInput) (*Empty, error) {
+func (s *Service) DeleteChangeSet(c *authz.Call, in *ChangeSetInput) (*EmptyResult, error) {
 	p, err := placeOf(c)
 	if err != nil {
 		return nil, err
@@ -280,12 +280,12 @@ func (s *Service) DeleteChangeSet(c *authz.Call, in *ChangeSetInput) (*Empty, er
 	cs, err := s.changeSet(c, p, "DeleteChangeSet", in.StackName, in.ChangeSetName)
 	if err != nil {
 		if wire.AsError(err).Code == "ChangeSetNotFound" {
-			return &Empty{}, nil
+			return &EmptyResult{}, nil
 		}
 		return nil, err
 	}
 	cs.stack.changeSets = slices.DeleteFunc(cs.stack.changeSets, func(other *changeSet) bool { return other == cs })
-	return &Empty{}, nil
+	return &EmptyResult{}, nil
 }
 
 // ListChangeSets lists the change sets of a stack.

@@ -84,6 +84,9 @@ type DeleteStackInput struct {
 // Empty answers operations without output.
 type Empty struct{}
 
+// EmptyResult answers operations whose output is there but has no fields.
+type EmptyResult struct{}
+
 // UpdateTerminationProtectionInput is the input of
 // [Service.UpdateTerminationProtection].
 type UpdateTerminationProtectionInput struct {
