@@ -2,6 +2,7 @@ package s3api_test
 
 import (
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -219,13 +220,48 @@ func TestNotImplemented(t *testing.T) {
 	if len(list.Contents) != 0 {
 		t.Errorf("refused writes left %d objects", len(list.Contents))
 	}
-	real := 0
-	for _, op := range s3api.Operations() {
-		if op.Real {
-			real++
-		}
+}
+
+// What cannot be configured is reported as not configured.
+func TestUnconfigured(t *testing.T) {
+	w := newWorld(t)
+	w.bucket("plain")
+	client, ctx, name := w.s3(owner), t.Context(), ptr("plain")
+	_, err := client.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: name})
+	w.want(err, "NoSuchCORSConfiguration")
+	_, err = client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: name})
+	w.want(err, "NoSuchLifecycleConfiguration")
+	_, err = client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: name})
+	w.want(err, "ObjectLockConfigurationNotFoundError")
+	payment, err := client.GetBucketRequestPayment(ctx, &s3.GetBucketRequestPaymentInput{Bucket: name})
+	w.want(err, "")
+	if payment.Payer != types.PayerBucketOwner {
+		t.Errorf("payer %q", payment.Payer)
 	}
-	if len(s3api.Operations()) < 100 || real < 40 {
-		t.Errorf("the table has %d operations, %d of them real", len(s3api.Operations()), real)
+	logging, err := client.GetBucketLogging(ctx, &s3.GetBucketLoggingInput{Bucket: name})
+	w.want(err, "")
+	if logging.LoggingEnabled != nil {
+		t.Errorf("logging %+v", logging.LoggingEnabled)
+	}
+	_, err = w.user(owner, "nobody").GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: name})
+	w.want(err, "AccessDenied")
+}
+
+// The table knows every operation that the SDK's client has.
+func TestTableIsComplete(t *testing.T) {
+	known := make(map[string]bool)
+	for _, op := range s3api.Operations() {
+		known[op.Name] = true
+	}
+	elsewhere := map[string]bool{
+		"ListDirectoryBuckets":   true, // of the S3 Express control endpoint
+		"WriteGetObjectResponse": true, // of the Object Lambda endpoint
+		"Options":                true, // no operation
+	}
+	methods := reflect.TypeFor[*s3.Client]()
+	for i := range methods.NumMethod() {
+		if name := methods.Method(i).Name; !known[name] && !elsewhere[name] {
+			t.Errorf("operation %s is not in the table", name)
+		}
 	}
 }

@@ -25,7 +25,7 @@ func TestObjectRoundTrip(t *testing.T) {
 		body := "body of " + key
 		put, err := client.PutObject(t.Context(), &s3.PutObjectInput{
 			Bucket: ptr("round-trip"), Key: &key, Body: strings.NewReader(body),
-			ContentType: ptr("text/x"), CacheControl: ptr("no-cache"), Metadata: map[string]string{"Colour": "blue"},
+			ContentType: ptr("text/x"), CacheControl: ptr("no-cache"), Metadata: map[string]string{"Shade": "blue"},
 			Tagging: ptr("a=1&b=x%20y"),
 		})
 		w.want(err, "")
@@ -42,7 +42,7 @@ func TestObjectRoundTrip(t *testing.T) {
 		if string(got) != body || err != nil {
 			t.Errorf("%q: read %q, %v", key, got, err)
 		}
-		if *out.ContentType != "text/x" || *out.CacheControl != "no-cache" || out.Metadata["colour"] != "blue" || *out.TagCount != 2 {
+		if *out.ContentType != "text/x" || *out.CacheControl != "no-cache" || out.Metadata["shade"] != "blue" || *out.TagCount != 2 {
 			t.Errorf("%q: headers %+v", key, out)
 		}
 		if out.ChecksumCRC32 == nil && out.ChecksumCRC64NVME == nil {
