@@ -14,8 +14,11 @@ type env struct {
 	action    string
 	resource  string
 
-	service         [40]byte // the action's prefix in lower case
-	serviceLen      int
+	lower           [128]byte // the action in lower case; AWS has none longer
+	long            []byte    // or this, if it is longer all the same
+	actionLen       int
+	serviceLen      int    // of the part before the colon
+	serviceHash     uint32 // see hashService
 	resourceFence   int    // see fenceOf
 	partition       string // of the principal's ARN, "" if it has none
 	roleName        string // of a role or the role behind a session
@@ -35,12 +38,16 @@ func newEnv(in *Input) env {
 		resourceAccount: r.ResourceAccount,
 		hasBoundary:     in.Boundary != nil,
 	}
-	if colon := strings.IndexByte(r.Action, ':'); colon >= 0 && colon <= len(e.service) {
-		for i := range colon {
-			e.service[i] = lower(r.Action[i])
+	e.actionLen = len(r.Action)
+	if e.actionLen > len(e.lower) {
+		e.long = []byte(strings.ToLower(r.Action))
+	} else {
+		for i := range e.actionLen {
+			e.lower[i] = lower(r.Action[i])
 		}
-		e.serviceLen = colon
 	}
+	e.serviceLen = max(0, strings.IndexByte(r.Action, ':'))
+	e.serviceHash = hashService(e.lowerAction()[:e.serviceLen])
 	if e.resourceAccount == "" {
 		// Resources that belong to AWS itself have "aws" here, or nothing.
 		if account := segment(r.Resource, 4); len(account) == 12 && allDigits(account) {
@@ -76,9 +83,27 @@ func segment(s string, n int) string {
 	return s
 }
 
-func (e *env) isService(name string) bool { return string(e.service[:e.serviceLen]) == name }
+// lowerAction returns the request's action in lower case.
+func (e *env) lowerAction() []byte {
+	if e.long != nil {
+		return e.long
+	}
+	return e.lower[:e.actionLen]
+}
+
+// hashService is FNV-1a. Comparing hashes first makes it cheap to find a
+// service among the few that a policy has.
+func hashService[T string | []byte](service T) uint32 {
+	hash := uint32(2166136261)
+	for i := range len(service) {
+		hash = (hash ^ uint32(service[i])) * 16777619
+	}
+	return hash
+}
+
+// isService reports whether the action is one of the service with this prefix,
+// in lower case.
+func (e *env) isService(name string) bool { return string(e.lowerAction()[:e.serviceLen]) == name }
 
 // isAction compares the request's action with one in lower case.
-func (e *env) isAction(action string) bool {
-	return len(e.action) == len(action) && hasLowerPrefix(e.action, action)
-}
+func (e *env) isAction(action string) bool { return string(e.lowerAction()) == action }

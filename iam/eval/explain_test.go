@@ -93,3 +93,39 @@ func TestExternalIDsNeverShow(t *testing.T) {
 		})
 	}
 }
+
+// The statement to add is meant for this request only, even if the name of an
+// object looks like a pattern.
+func TestChangesAreExact(t *testing.T) {
+	r := &iam.Request{Principal: callers[1], Action: "s3:GetObject", Resource: "arn:aws:s3:::data/${x}/*?", ResourceAccount: account}
+	x := eval.Explain(&eval.Input{Request: r})
+	if len(x.Changes) != 1 {
+		t.Fatalf("%d changes, want 1\n%s", len(x.Changes), x)
+	}
+	data, err := json.Marshal(x.Changes[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var change struct {
+		Text   string
+		Policy json.RawMessage
+	}
+	if err := json.Unmarshal(data, &change); err != nil {
+		t.Fatal(err)
+	}
+	in := &eval.Input{Request: r, Identity: []*eval.Policy{mustCompile(t, iam.KindIdentity, "new", string(change.Policy))}}
+	if d := eval.Decide(in); d.Verdict != eval.Allowed {
+		t.Errorf("%s: got %s", data, d.Verdict)
+	}
+	for _, other := range []string{"arn:aws:s3:::data/${x}/ab", "arn:aws:s3:::data/${x}/*b", "arn:aws:s3:::data//*?"} {
+		wider := *r
+		wider.Resource = other
+		in.Request = &wider
+		if d := eval.Decide(in); d.Verdict != eval.ImplicitlyDenied {
+			t.Errorf("the change also covers %s: %s", other, d.Verdict)
+		}
+	}
+	if want := "in the principal's account, allow s3:GetObject on arn:aws:s3:::data/${$}{x}/${*}${?} in the identity policy"; change.Text != want {
+		t.Errorf("text %q, want %q", change.Text, want)
+	}
+}

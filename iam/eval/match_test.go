@@ -65,7 +65,7 @@ func TestActionsAgreeWithExhaustiveSearch(t *testing.T) {
 		s := rapid.StringOfN(rapid.SampledFrom([]rune("Ab:")), 0, 12, -1).Draw(t, "action")
 		want := matchSlowly(tokenize(strings.ToLower(written), patternSyntax{wildcards: true}), strings.ToLower(s), 0, reach{})
 		p := compileAction(written)
-		if got := p.match(s); got != want {
+		if got := p.match([]byte(strings.ToLower(s))); got != want {
 			t.Fatalf("action %q against %q = %v, want %v", written, s, got, want)
 		}
 	})

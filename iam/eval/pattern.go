@@ -336,26 +336,27 @@ func compileAction(s string) actionPattern {
 	return actionPattern{shape: shapeWildcard, text: s}
 }
 
-// match compares without regard to case, as AWS does with actions.
+// match compares with an action in lower case. AWS compares actions without
+// regard to case.
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_action.html
-func (p *actionPattern) match(action string) bool {
+func (p *actionPattern) match(action []byte) bool {
 	switch p.shape {
 	case shapeAny:
 		return true
 	case shapeLiteral:
-		return len(action) == len(p.text) && hasLowerPrefix(action, p.text)
+		return string(action) == p.text
 	case shapePrefix:
-		return hasLowerPrefix(action, p.text)
+		return len(action) >= len(p.text) && string(action[:len(p.text)]) == p.text
 	}
-	pattern, s := p.text, action
+	pattern := p.text
 	t, i, back, from := 0, 0, -1, 0
-	for i < len(s) {
+	for i < len(action) {
 		switch {
 		case t < len(pattern) && pattern[t] == '*':
 			back, from = t, i
 			t++
-		case t < len(pattern) && (pattern[t] == '?' || pattern[t] == lower(s[i])):
+		case t < len(pattern) && (pattern[t] == '?' || pattern[t] == action[i]):
 			t++
 			i++
 		case back >= 0:
@@ -369,19 +370,6 @@ func (p *actionPattern) match(action string) bool {
 		t++
 	}
 	return t == len(pattern)
-}
-
-// hasLowerPrefix reports whether s in lower case begins with prefix.
-func hasLowerPrefix(s, prefix string) bool {
-	if len(s) < len(prefix) {
-		return false
-	}
-	for i := range len(prefix) {
-		if lower(s[i]) != prefix[i] {
-			return false
-		}
-	}
-	return true
 }
 
 func lower(b byte) byte {

@@ -14,10 +14,10 @@ type Policy struct {
 	source     iam.Policy
 	statements []statement
 
-	// byService lists, in order, the statements that could match an action of
-	// a service, by the lower-case prefix of the action. Statements that could
-	// match any service are in every list and in anyService.
-	byService  map[string]candidates
+	// byService lists the statements that could match an action of a service.
+	// Statements that could match any service are in every list and in
+	// anyService.
+	byService  []serviceCandidates
 	anyService candidates
 }
 
@@ -189,34 +189,26 @@ func checkSymbols(s *iam.Statement) error {
 
 // index fills byService and anyService.
 func (p *Policy) index() {
-	p.byService = make(map[string]candidates)
+	found := make(map[string]*candidates)
 	for i := range p.statements {
 		for service := range p.statements[i].services() {
-			p.byService[service] = candidates{}
+			found[service] = &candidates{}
 		}
 	}
 	for i := range p.statements {
-		services := p.statements[i].services()
+		services, deny := p.statements[i].services(), p.statements[i].deny
 		if services == nil {
-			p.anyService.add(int32(i), p.statements[i].deny)
-			for service := range p.byService {
-				services = withKey(services, service)
+			p.anyService.add(int32(i), deny)
+		}
+		for service, c := range found {
+			if services == nil || services[service] {
+				c.add(int32(i), deny)
 			}
 		}
-		for service := range services {
-			c := p.byService[service]
-			c.add(int32(i), p.statements[i].deny)
-			p.byService[service] = c
-		}
 	}
-}
-
-func withKey(set map[string]bool, key string) map[string]bool {
-	if set == nil {
-		set = make(map[string]bool)
+	for service, c := range found {
+		p.byService = append(p.byService, serviceCandidates{hash: hashService(service), service: service, candidates: *c})
 	}
-	set[key] = true
-	return set
 }
 
 // services returns the services whose actions the statement could match, nil
@@ -247,10 +239,19 @@ func (c *candidates) add(i int32, deny bool) {
 	}
 }
 
+// serviceCandidates are the candidates for the actions of one service.
+type serviceCandidates struct {
+	hash    uint32
+	service string // in lower case
+	candidates
+}
+
 // candidates returns the statements that could match the request's action.
-func (p *Policy) candidates(e *env) candidates {
-	if c, ok := p.byService[string(e.service[:e.serviceLen])]; ok {
-		return c
+func (p *Policy) candidates(e *env) *candidates {
+	for i := range p.byService {
+		if c := &p.byService[i]; c.hash == e.serviceHash && e.isService(c.service) {
+			return &c.candidates
+		}
 	}
-	return p.anyService
+	return &p.anyService
 }

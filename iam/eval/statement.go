@@ -16,8 +16,9 @@ func (s *statement) matches(e *env) tri {
 }
 
 func (s *statement) matchesAction(e *env) bool {
+	action := e.lowerAction()
 	for i := range s.actions {
-		if s.actions[i].match(e.action) {
+		if s.actions[i].match(action) {
 			return !s.notAction
 		}
 	}
