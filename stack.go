@@ -196,6 +196,9 @@ func (b *stackBuilder) role() *template.Role {
 		role.PermissionsBoundary = b.boundary()
 	}
 	for _, key := range slices.Sorted(maps.Keys(b.in.Tags)) {
+		if iam.HasSymbol(key + b.in.Tags[key]) {
+			b.problem("tags", "%q contains a private character", clip(slug(key, 40)))
+		}
 		role.Tags = append(role.Tags, template.Tag{Key: key, Value: b.in.Tags[key]})
 	}
 	return role

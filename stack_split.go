@@ -13,18 +13,27 @@ import (
 // statement added at the end changes one policy only. A statement too large for
 // a policy of its own is divided; together its parts mean the same.
 func split(statements []iam.Statement, size func(*iam.Policy) int) ([]*iam.Policy, error) {
-	var policies []*iam.Policy
-	fits := func(p *iam.Policy, s iam.Statement) bool {
-		with := &iam.Policy{Version: p.Version, Statements: append(slices.Clip(p.Statements), s)}
-		return size(with) <= reference.MaxManagedPolicySize
+	// The size of a policy is that of its parts: an empty policy, its
+	// statements, and commas between them.
+	empty := size(&iam.Policy{Version: iam.Version2012})
+	cost := func(s iam.Statement) int {
+		return size(&iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{s}}) - empty
 	}
-	alone := func(s iam.Statement) bool { return fits(&iam.Policy{Version: iam.Version2012}, s) }
+	// Parts get longer Sids than the whole has.
+	fits := func(s iam.Statement) bool {
+		return empty+cost(s)+len("Part0000") <= reference.MaxManagedPolicySize
+	}
 	sids := map[string]bool{}
 	for _, s := range statements {
 		sids[s.Sid] = true
 	}
+	var policies []*iam.Policy
+	var sizes []int // of the policies
 	for i, whole := range statements {
-		parts, ok := divide(whole, alone)
+		parts, ok := []iam.Statement{whole}, true
+		if empty+cost(whole) > reference.MaxManagedPolicySize {
+			parts, ok = divide(whole, fits)
+		}
 		if !ok {
 			return nil, fmt.Errorf("[%d] has more than %d characters even with a single action and resource: shorten its condition", i, reference.MaxManagedPolicySize)
 		}
@@ -32,12 +41,15 @@ func split(statements []iam.Statement, size func(*iam.Policy) int) ([]*iam.Polic
 			if s.Sid != "" && n > 0 {
 				s.Sid = unusedSid(s.Sid, n+1, sids)
 			}
-			at := slices.IndexFunc(policies, func(p *iam.Policy) bool { return fits(p, s) })
+			more := cost(s)
+			at := slices.IndexFunc(sizes, func(n int) bool { return n+len(",")+more <= reference.MaxManagedPolicySize })
 			if at < 0 {
-				at = len(policies)
-				policies = append(policies, &iam.Policy{Version: iam.Version2012})
+				policies = append(policies, &iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{s}})
+				sizes = append(sizes, empty+more)
+				continue
 			}
 			policies[at].Statements = append(policies[at].Statements, s)
+			sizes[at] += len(",") + more
 		}
 	}
 	return policies, nil
