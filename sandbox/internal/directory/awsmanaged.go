@@ -3,6 +3,7 @@ package directory
 import (
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/crossaccount/crossaccount/iam"
@@ -77,15 +78,25 @@ var readOnlyActions = []string{
 // same one.
 var awsManagedSince = time.Date(2015, time.February, 6, 18, 39, 46, 0, time.UTC)
 
-// awsManaged returns AWS's own policies by ARN, in every partition.
-func awsManaged(ids *generator) map[string]*ManagedPolicy {
-	byARN := make(map[string]*ManagedPolicy)
-	for _, p := range awsPolicies {
+// awsDocuments compiles awsPolicies, in their order. Every directory shares the
+// result.
+var awsDocuments = sync.OnceValue(func() []*Document {
+	documents := make([]*Document, len(awsPolicies))
+	for i, p := range awsPolicies {
 		document, err := NewDocument(p.text(), iam.KindIdentity, "AWS managed policy "+p.Name)
 		if err != nil {
 			panic("directory: AWS managed policy " + p.Name + ": " + err.Error())
 		}
-		id := ids.uniqueID(prefixPolicy)
+		documents[i] = document
+	}
+	return documents
+})
+
+// awsManaged returns AWS's own policies by ARN, in every partition.
+func awsManaged(ids *generator) map[string]*ManagedPolicy {
+	byARN := make(map[string]*ManagedPolicy)
+	for i, p := range awsPolicies {
+		document, id := awsDocuments()[i], ids.uniqueID(prefixPolicy)
 		for _, partition := range iam.Partitions() {
 			policy := &ManagedPolicy{
 				Account: AWSAccount, Partition: partition.ID, Path: p.Path, Name: p.Name, ID: id,

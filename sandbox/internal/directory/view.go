@@ -203,6 +203,17 @@ func (v View) PolicyUse(account iam.AccountID, arn string) (attached, bounded []
 	return a.attachments.of(arn), a.boundaries.of(arn)
 }
 
+// PolicyUseCount returns how many ids [View.PolicyUse] would.
+func (v View) PolicyUseCount(account iam.AccountID, arn string) (attached, bounded int) {
+	a, ok := v.d.Account(account)
+	if !ok {
+		return 0, 0
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return len(a.attachments[arn]), len(a.boundaries[arn])
+}
+
 // Counts says how much an account has.
 type Counts struct{ Users, Roles, ManagedPolicies, PolicyVersions int }
 

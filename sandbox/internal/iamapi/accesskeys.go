@@ -26,7 +26,8 @@ func (s *Service) CreateAccessKey(c *authz.Call, in *CreateAccessKeyInput) (*Cre
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.find(c, users, name, "CreateAccessKey", nil); err != nil {
+	f, err := s.find(c, users, name, "CreateAccessKey", nil)
+	if err != nil {
 		return nil, err
 	}
 	key, err := s.directory.CreateAccessKey(c.Now, c.Account(), name)
@@ -34,7 +35,7 @@ func (s *Service) CreateAccessKey(c *authz.Call, in *CreateAccessKeyInput) (*Cre
 		return nil, err
 	}
 	return &CreateAccessKeyOutput{AccessKey{
-		UserName: name, AccessKeyId: key.ID, Status: status(key.Active), SecretAccessKey: key.Secret, CreateDate: date(key.Created),
+		UserName: f.Name, AccessKeyId: key.ID, Status: status(key.Active), SecretAccessKey: key.Secret, CreateDate: date(key.Created),
 	}}, nil
 }
 

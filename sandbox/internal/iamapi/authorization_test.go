@@ -69,6 +69,7 @@ func TestAuthorization(t *testing.T) {
 		{"role ARN without its path", allow(`"iam:GetRole"`, "arn:aws:iam::444455556666:role/tagged", ""), get("tagged"), true},
 		{"another role", allow(`"iam:GetRole"`, "arn:aws:iam::444455556666:role/app/*", ""), get("plain"), true},
 		{"tag of the role", allow(`"iam:GetRole"`, "*", teamIsRed), get("tagged"), false},
+		{"tag of the role by IAM's own key", allow(`"iam:GetRole"`, "*", `"StringEquals":{"iam:ResourceTag/team":"red"}`), get("tagged"), false},
 		{"no tag of the role", allow(`"iam:GetRole"`, "*", teamIsRed), get("plain"), true},
 		{"another action", allow(`"iam:ListRoles"`, "*", ""), get("plain"), true},
 

@@ -74,8 +74,8 @@ func items[T any](list []T, more bool, name func(T) string) (result []any, last 
 func (s *Service) awsPoliciesInUse(a *directory.Account, after string) []*directory.ManagedPolicy {
 	var used []*directory.ManagedPolicy
 	for _, p := range s.directory.AWSManagedPolicies(a.Partition) {
-		attached, bounded := s.latest().PolicyUse(a.ID, p.ARN())
-		if p.Name > after && len(attached)+len(bounded) > 0 {
+		attached, bounded := s.latest().PolicyUseCount(a.ID, p.ARN())
+		if p.Name > after && attached+bounded > 0 {
 			used = append(used, p)
 		}
 	}

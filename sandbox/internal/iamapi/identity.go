@@ -119,19 +119,19 @@ func (s *Service) putPolicy(c *authz.Call, k kind, name, policyName, document st
 	})
 }
 
-func (s *Service) getPolicy(c *authz.Call, k kind, name, policyName string) (document string, err error) {
+func (s *Service) getPolicy(c *authz.Call, k kind, name, policyName string) (owner, document string, err error) {
 	if err := checkPolicyName(policyName); err != nil {
-		return "", err
+		return "", "", err
 	}
 	f, err := s.find(c, k, name, "Get"+k.Noun+"Policy", nil)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	p, ok := f.InlinePolicy(policyName)
 	if !ok {
-		return "", noSuchInline(k, policyName)
+		return "", "", noSuchInline(k, policyName)
 	}
-	return encode(p.Document.Text), nil
+	return f.Name, encode(p.Document.Text), nil
 }
 
 func (s *Service) listPolicies(c *authz.Call, k kind, name string, p Paging) ([]string, Paged, error) {

@@ -32,11 +32,11 @@ type GetRolePolicyOutput struct {
 
 // GetRolePolicy returns an inline policy of a role.
 func (s *Service) GetRolePolicy(c *authz.Call, in *RolePolicyInput) (*GetRolePolicyOutput, error) {
-	document, err := s.getPolicy(c, roles, in.RoleName, in.PolicyName)
+	owner, document, err := s.getPolicy(c, roles, in.RoleName, in.PolicyName)
 	if err != nil {
 		return nil, err
 	}
-	return &GetRolePolicyOutput{in.RoleName, in.PolicyName, document}, nil
+	return &GetRolePolicyOutput{owner, in.PolicyName, document}, nil
 }
 
 // UserPolicyInput names an inline policy of a user.
@@ -50,11 +50,11 @@ type GetUserPolicyOutput struct {
 
 // GetUserPolicy returns an inline policy of a user.
 func (s *Service) GetUserPolicy(c *authz.Call, in *UserPolicyInput) (*GetUserPolicyOutput, error) {
-	document, err := s.getPolicy(c, users, in.UserName, in.PolicyName)
+	owner, document, err := s.getPolicy(c, users, in.UserName, in.PolicyName)
 	if err != nil {
 		return nil, err
 	}
-	return &GetUserPolicyOutput{in.UserName, in.PolicyName, document}, nil
+	return &GetUserPolicyOutput{owner, in.PolicyName, document}, nil
 }
 
 // ListRolePoliciesInput is the input of ListRolePolicies.

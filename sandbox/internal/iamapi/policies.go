@@ -115,8 +115,8 @@ func (s *Service) GetPolicy(c *authz.Call, in *PolicyInput) (*GetPolicyOutput, e
 
 // policy returns a policy with the numbers of its uses in the caller's account.
 func (s *Service) policy(c *authz.Call, p *directory.ManagedPolicy) Policy {
-	attached, bounded := s.latest().PolicyUse(c.Account(), p.ARN())
-	return listedPolicy(p, len(attached), len(bounded))
+	attached, bounded := s.latest().PolicyUseCount(c.Account(), p.ARN())
+	return listedPolicy(p, attached, bounded)
 }
 
 // ListPoliciesInput is the input of ListPolicies.

@@ -108,7 +108,14 @@ func (s *Service) authorize(c *authz.Call, action string, t target, more details
 		Resource:     t.arn,
 		ResourceTags: t.tags,
 		RequestTags:  more.requestTags,
-		Context:      more.keys,
+		Context: func(ctx *iam.Context) {
+			for _, tag := range t.tags { // IAM's older name for aws:ResourceTag
+				ctx.Set("iam:ResourceTag/"+tag.Key, tag.Value)
+			}
+			if more.keys != nil {
+				more.keys(ctx)
+			}
+		},
 	}
 	// The account part of AWS's own policies is "aws", whose owner counts as
 	// the caller's account: no policy of AWS has to agree.
