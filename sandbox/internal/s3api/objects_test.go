@@ -468,6 +468,28 @@ func TestPresigned(t *testing.T) {
 	if status, _, body := fetch("PUT", put.URL, "uploaded"); status != 200 {
 		t.Errorf("presigned PUT: %d %s", status, body)
 	}
+	// Headers may be part of the URL; then they bind whoever uses it.
+	sum, err := signer.PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: ptr("presigned"), Key: ptr("sum"), ChecksumSHA256: ptr("ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="), Tagging: ptr("a=1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(body string) (int, string) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, sum.URL, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, values := range sum.SignedHeader {
+			r.Header[name] = values
+		}
+		status, _, answer := w.do(r)
+		return status, answer
+	}
+	if status, answer := send("xyz"); status != 400 || !strings.Contains(answer, "<Code>BadDigest</Code>") {
+		t.Errorf("other content than was promised: %d %s", status, answer)
+	}
+	if status, answer := send("abc"); status != 200 {
+		t.Errorf("the promised content: %d %s", status, answer)
+	}
 	if body, err := get(t.Context(), w.s3(owner), "presigned", "up"); body != "uploaded" || err != nil {
 		t.Errorf("read %q, %v", body, err)
 	}

@@ -164,6 +164,11 @@ func checkBucketStatement(b *bucket, s *iam.Statement) error {
 	if s.Resource == nil && s.NotResource == nil {
 		return malformedPolicy("Missing required field Resource")
 	}
+	for _, principals := range []*iam.Principals{s.Principal, s.NotPrincipal} {
+		if principals != nil && len(principals.CanonicalUser) > 0 {
+			return wire.NotImplemented("s3", "bucket policies that name a CanonicalUser")
+		}
+	}
 	resources := append(append([]string(nil), s.Resource...), s.NotResource...)
 	wantBucket, wantObjects := false, false
 	for _, resource := range resources {

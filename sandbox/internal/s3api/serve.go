@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
@@ -59,6 +61,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c *authz.Call) e
 	case a.key == "":
 		on = onBucket
 	}
+	liftHeaders(r.Header, query)
 	op := findOperation(r.Method, on, query, r.Header)
 	if op == nil {
 		return methodNotAllowed(r.Method, string(on))
@@ -90,6 +93,27 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, c *authz.Call) e
 		w.Write(q.answer)
 	}
 	return nil
+}
+
+// The parameters of a presigned URL that are about its signature.
+var signingParameters = []string{
+	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-Security-Token", "X-Amz-Signature", "X-Amz-Signedheaders",
+}
+
+// liftHeaders turns the x-amz- parameters of a presigned URL into the headers
+// they stand for: whoever presigns a request may put its headers there.
+//
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+func liftHeaders(header http.Header, query url.Values) {
+	if !query.Has("X-Amz-Signature") {
+		return
+	}
+	for name, values := range query {
+		name = http.CanonicalHeaderKey(name)
+		if strings.HasPrefix(name, "X-Amz-") && !slices.Contains(signingParameters, name) && header.Get(name) == "" {
+			header[name] = values
+		}
+	}
 }
 
 // bucket finds the bucket the request names and checks what concerns every
