@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -128,6 +131,53 @@ func TestConnectionKeys(t *testing.T) {
 		_, err := iam.NewFromConfig(test.cfg).ListRoles(context.Background(), nil)
 		if allowed := err == nil; allowed != test.allowed {
 			t.Errorf("%s: allowed %v (%v)", name, allowed, err)
+		}
+	}
+}
+
+const roleTemplate = `{"Resources":{"Role":{"Type":"AWS::IAM::Role","Properties":{"RoleName":"made","AssumeRolePolicyDocument":
+	{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}}}}}}`
+
+// A stack calls other services on its caller's behalf, which policies can tell
+// from direct calls, or with a role that trusts CloudFormation.
+func TestCallsThroughCloudFormation(t *testing.T) {
+	box := sandboxtest.New(t, vendorID)
+	account := box.Account(vendorID)
+	ctx := context.Background()
+	serviceTrust := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"cloudformation.amazonaws.com"},"Action":"sts:AssumeRole"}}`
+	trusting := account.Role("trusting", serviceTrust, []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:*","Resource":"*","Condition":{"Null":{"aws:CalledVia":"true"},"StringEquals":{"aws:PrincipalArn":"arn:aws:iam::111111111111:role/trusting"}}}}`})
+	distrusting := account.Role("distrusting", strings.Replace(serviceTrust, "cloudformation", "ec2", 1), []string{allowAll})
+
+	stacks := `{"Effect":"Allow","Action":["cloudformation:*","iam:PassRole"],"Resource":"*"}`
+	via := func(condition string) aws.Config {
+		return account.User("user-"+strconv.Itoa(len(box.Calls())), `{"Version":"2012-10-17","Statement":[`+stacks+`,{"Effect":"Allow","Action":"iam:*","Resource":"*","Condition":`+condition+`}]}`)
+	}
+	tests := []struct {
+		name    string
+		cfg     aws.Config
+		role    string
+		created bool
+	}{
+		{"CalledVia", via(`{"ForAnyValue:StringEquals":{"aws:CalledVia":"cloudformation.amazonaws.com"}}`), "", true},
+		{"CalledViaFirst and Last", via(`{"StringEquals":{"aws:CalledViaFirst":"cloudformation.amazonaws.com","aws:CalledViaLast":"cloudformation.amazonaws.com"},"Bool":{"aws:ViaAWSService":"true"}}`), "", true},
+		{"only direct calls", via(`{"Bool":{"aws:ViaAWSService":"false"}}`), "", false},
+		{"only from an address", via(`{"IpAddress":{"aws:SourceIp":"127.0.0.1"}}`), "", false},
+		{"service role", via(`{"Bool":{"aws:ViaAWSService":"false"}}`), trusting, true},
+		{"role that does not trust the service", via(`{"Bool":{"aws:ViaAWSService":"false"}}`), distrusting, false},
+	}
+	for i, test := range tests {
+		client := cloudformation.NewFromConfig(test.cfg)
+		in := &cloudformation.CreateStackInput{
+			StackName: aws.String("stack-" + strconv.Itoa(i)), Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
+			TemplateBody: aws.String(strings.Replace(roleTemplate, "made", "made-"+strconv.Itoa(i), 1)),
+		}
+		if test.role != "" {
+			in.RoleARN = &test.role
+		}
+		_, err := client.CreateStack(ctx, in)
+		_, missing := iam.NewFromConfig(account.Config()).GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String("made-" + strconv.Itoa(i))})
+		if created := missing == nil; created != test.created {
+			t.Errorf("%s: created %v, want %v (%v)", test.name, created, test.created, err)
 		}
 	}
 }
