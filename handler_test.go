@@ -1,0 +1,169 @@
+package crossaccount_test
+
+import (
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/crossaccount/crossaccount"
+)
+
+func TestSetupPageWorksWithoutJavaScript(t *testing.T) {
+	for name, options := range map[string][]crossaccount.Option{
+		"signed in": {crossaccount.WithTenantResolver(signedIn)},
+		"open":      nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, options...)
+			w.prepareBucket()
+			page := visit(w.client, "one", nil)
+			if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "s3:GetObject") {
+				t.Fatalf("GET: %d\n%s", page.Code, page.Body)
+			}
+			start := fill(t, page, "start", url.Values{"customer_id": {"one"}})
+			page = visit(w.client, "one", start)
+			link := regexp.MustCompile(`href="(https://us-east-1\.console\.aws\.amazon\.com/[^"]+)"`).FindStringSubmatch(page.Body.String())
+			if page.Code != http.StatusOK || link == nil {
+				t.Fatalf("start: %d\n%s", page.Code, page.Body)
+			}
+			role := w.launch(oneID, html.UnescapeString(link[1]))
+			page = visit(w.client, "one", fill(t, page, "complete", url.Values{"role_arn": {" " + role + "\n"}}))
+			if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "Your AWS account is connected") {
+				t.Fatalf("complete: %d\n%s", page.Code, page.Body)
+			}
+			if i := w.only("one"); i.State != crossaccount.StateActive {
+				t.Errorf("the integration is %s", i.State)
+			}
+			for _, script := range []string{"<script", "onclick", "onload", "javascript:"} {
+				if strings.Contains(page.Body.String(), script) {
+					t.Errorf("the page contains %s", script)
+				}
+			}
+		})
+	}
+}
+
+// fill returns what a browser sends for the form with the given action: its own
+// values, overwritten by what the user typed.
+func fill(t *testing.T, page *httptest.ResponseRecorder, action string, typed url.Values) url.Values {
+	t.Helper()
+	for _, form := range regexp.MustCompile(`(?s)<form.*?</form>`).FindAllString(page.Body.String(), -1) {
+		values := url.Values{}
+		for _, input := range regexp.MustCompile(`<input[^>]*>`).FindAllString(form, -1) {
+			name := regexp.MustCompile(`name="([^"]*)"`).FindStringSubmatch(input)
+			value := regexp.MustCompile(`value="([^"]*)"`).FindStringSubmatch(input)
+			if name == nil {
+				continue
+			}
+			values.Set(name[1], "")
+			if value != nil {
+				values.Set(name[1], html.UnescapeString(value[1]))
+			}
+			if typed.Has(name[1]) {
+				values.Set(name[1], typed.Get(name[1]))
+			}
+		}
+		if values.Get("action") == action {
+			return values
+		}
+	}
+	t.Fatalf("there is no form for %s:\n%s", action, page.Body)
+	return nil
+}
+
+func TestRule6_TheTenantComesFromTheAuthenticatedCaller(t *testing.T) {
+	w := newWorld(t, crossaccount.WithTenantResolver(signedIn))
+	started := w.start("one")
+	role := w.launch(oneID, started.LaunchURL)
+	for name, test := range map[string]struct {
+		customer string
+		form     url.Values
+		status   int
+	}{
+		"not signed in":            {"", nil, 401},
+		"not signed in, posting":   {"", url.Values{"action": {"start"}, "customer_id": {"one"}}, 401},
+		"another customer's start": {"two", url.Values{"action": {"start"}, "customer_id": {"one"}}, 403},
+		"another customer's form":  {"two", url.Values{"action": {"complete"}, "customer_id": {"one"}, "role_arn": {role}}, 403},
+		"another's integration":    {"two", url.Values{"action": {"complete"}, "integration_id": {started.IntegrationID}, "role_arn": {role}}, 404},
+		"unknown action":           {"one", url.Values{"action": {"delete"}}, 400},
+		"no action":                {"one", url.Values{}, 400},
+		"too large":                {"one", url.Values{"action": {"start"}, "x": {strings.Repeat("x", 1<<20)}}, 400},
+		"own form":                 {"one", url.Values{"action": {"complete"}, "customer_id": {"one"}, "role_arn": {role}}, 200},
+	} {
+		if name == "own form" {
+			continue // last
+		}
+		if page := visit(w.client, test.customer, test.form); page.Code != test.status {
+			t.Errorf("%s: status %d, want %d", name, page.Code, test.status)
+		}
+	}
+	if i := w.only("one"); i.State != crossaccount.StatePending {
+		t.Errorf("after refused requests the integration is %s", i.State)
+	}
+	if page := visit(w.client, "one", url.Values{"action": {"complete"}, "customer_id": {"one"}, "role_arn": {role}}); page.Code != 200 {
+		t.Errorf("the customer's own form: status %d\n%s", page.Code, page.Body)
+	}
+}
+
+func TestFault19_FormsFromOtherSitesAreRefused(t *testing.T) {
+	w := newWorld(t, crossaccount.WithTenantResolver(signedIn))
+	w.prepareBucket()
+	for name, header := range map[string]http.Header{
+		"cross-site":     {"Sec-Fetch-Site": {"cross-site"}},
+		"another origin": {"Origin": {"https://evil.example"}},
+	} {
+		request := httptest.NewRequest(http.MethodPost, "https://vendor.example/integrate", strings.NewReader("action=start"))
+		request.Header = header
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("X-Customer", "one")
+		recorder := httptest.NewRecorder()
+		w.client.Handler().ServeHTTP(recorder, request)
+		if recorder.Code != http.StatusForbidden {
+			t.Errorf("%s: status %d", name, recorder.Code)
+		}
+	}
+	if strings.Contains(w.dump(), `"one"`) {
+		t.Error("a forged form started an onboarding")
+	}
+	request := httptest.NewRequest(http.MethodDelete, "https://vendor.example/integrate", nil)
+	recorder := httptest.NewRecorder()
+	w.client.ServeSetupUI(recorder, request)
+	if recorder.Code != http.StatusMethodNotAllowed || recorder.Header().Get("Allow") == "" {
+		t.Errorf("DELETE: status %d", recorder.Code)
+	}
+}
+
+func TestSetupPageEscapesAndConfines(t *testing.T) {
+	w := newWorld(t)
+	w.config.ServiceName = `<img src=x onerror=alert(1)>`
+	w.config.BrandingOptions = map[string]string{
+		"logo_url": "https://cdn.vendor.example/logo.svg", "primary_color": "#a1b2c3", "support_url": "https://help.vendor.example/", "unheard_of": "x",
+	}
+	w.client = w.newClient()
+	page := visit(w.client, "", url.Values{"action": {"complete"}, "customer_id": {`"><script>1</script>`}, "role_arn": {`"><script>2</script>`}})
+	body := page.Body.String()
+	if strings.Contains(body, "<script") || strings.Contains(body, "<img src=x") {
+		t.Errorf("the page is not escaped:\n%s", body)
+	}
+	csp := page.Header().Get("Content-Security-Policy")
+	for _, part := range []string{"default-src 'none'", "form-action 'self'", "frame-ancestors 'none'", "img-src https://cdn.vendor.example", "style-src 'sha256-"} {
+		if !strings.Contains(csp, part) {
+			t.Errorf("Content-Security-Policy %q lacks %s", csp, part)
+		}
+	}
+	if strings.Contains(csp, "unsafe") || page.Header().Get("Cache-Control") != "no-store" || page.Header().Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("headers: %v", page.Header())
+	}
+	for _, part := range []string{"--primary:#a1b2c3", `src="https://cdn.vendor.example/logo.svg"`, `href="https://help.vendor.example/"`} {
+		if !strings.Contains(body, part) {
+			t.Errorf("the page lacks %s", part)
+		}
+	}
+	if !strings.Contains(w.log.String(), "unheard_of") {
+		t.Error("New did not warn about an unknown branding option")
+	}
+}
