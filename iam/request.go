@@ -35,7 +35,8 @@ type Principal struct {
 	Account AccountID
 
 	// RoleARN is the ARN of the role behind a session, with its path. The
-	// session's own ARN does not show the path.
+	// session's own ARN does not show the path. For a federated user it is the
+	// ARN of the user that called GetFederationToken.
 	RoleARN string
 
 	// UniqueID is the AROA… or AIDA… identifier of the role or user, which is
