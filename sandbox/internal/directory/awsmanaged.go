@@ -9,10 +9,11 @@ import (
 	"github.com/crossaccount/crossaccount/iam"
 )
 
-// awsPolicy is one of AWS's own managed policies. Documents are as AWS
-// publishes them unless Short is set: then the document names whole families
-// of actions (s3:Get*) for a few dozen services where AWS's lists hundreds of
-// actions, so that it may allow a little more or less than AWS's.
+// awsPolicy is one of AWS's own managed policies. Documents were written down
+// by hand in 2026 and say what AWS's said then; AWS changes its policies without
+// notice. If Short is set, the document names whole families of actions
+// (s3:Get*) for a few dozen services where AWS's lists hundreds of actions, so
+// that it allows a little more or less than AWS's.
 type awsPolicy struct {
 	Path, Name  string
 	Description string
@@ -100,13 +101,20 @@ func awsManaged(ids *generator) map[string]*ManagedPolicy {
 		for _, partition := range iam.Partitions() {
 			policy := &ManagedPolicy{
 				Account: AWSAccount, Partition: partition.ID, Path: p.Path, Name: p.Name, ID: id,
-				Description: p.Description, Created: awsManagedSince, Updated: awsManagedSince,
+				Description: p.description(), Created: awsManagedSince, Updated: awsManagedSince,
 			}
 			policy.Default = policy.AddVersion(document, awsManagedSince)
 			byARN[policy.ARN()] = policy
 		}
 	}
 	return byARN
+}
+
+func (p awsPolicy) description() string {
+	if p.Short {
+		return p.Description + " (shortened in the sandbox)"
+	}
+	return p.Description
 }
 
 func (p awsPolicy) text() string {

@@ -65,6 +65,7 @@ func TestErrors(t *testing.T) {
 		{"name of 65 characters", create(func(in *iam.CreateRoleInput) { in.RoleName = aws.String(strings.Repeat("n", 65)) }), validation},
 		{"name with a space", create(func(in *iam.CreateRoleInput) { in.RoleName = aws.String("a b") }), validation},
 		{"path without a slash", create(func(in *iam.CreateRoleInput) { in.Path = aws.String("app") }), validation},
+		{"path of service-linked roles", create(func(in *iam.CreateRoleInput) { in.Path = aws.String("/aws-service-role/x.amazonaws.com/") }), input},
 		{"path of 513 characters", create(func(in *iam.CreateRoleInput) { in.Path = aws.String("/" + strings.Repeat("p", 511) + "/") }), validation},
 		{"description of 1001 characters", create(func(in *iam.CreateRoleInput) { in.Description = aws.String(strings.Repeat("d", 1001)) }), validation},
 		{"description in Greek", create(func(in *iam.CreateRoleInput) { in.Description = aws.String("ρόλος") }), validation},

@@ -50,10 +50,20 @@ func checkPolicyName(name string) error {
 	return check("policyName", reference.CheckPolicyName(name))
 }
 
+// reservedPaths belong to roles that AWS makes itself.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+var reservedPaths = []string{"/aws-service-role/", "/aws-reserved/"}
+
 // checkPath accepts the empty path, which means "/".
 func checkPath(path string) error {
 	if path == "" {
 		return nil
+	}
+	for _, reserved := range reservedPaths {
+		if strings.HasPrefix(path, reserved) {
+			return wire.BadRequest("InvalidInput", "The path %s is reserved for roles that AWS creates.", reserved)
+		}
 	}
 	return check("path", reference.CheckPath(path))
 }
