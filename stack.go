@@ -383,9 +383,10 @@ func (b *stackBuilder) lintOwn(at string, p *iam.Policy, kind iam.Kind) {
 }
 
 // printable returns the service's name if descriptions may contain it, and a
-// name made from it otherwise.
+// name made from it otherwise. "${" would be literal text, but readers of
+// templates take it for a forgotten reference.
 func printable(name string) string {
-	if reference.CheckRoleDescription(name) != nil || strings.ContainsAny(name, "\t\r\n") || len(name) > maxServiceName {
+	if reference.CheckRoleDescription(name) != nil || strings.ContainsAny(name, "\t\r\n") || strings.Contains(name, "${") || len(name) > maxServiceName {
 		return slug(name, 64)
 	}
 	return name
