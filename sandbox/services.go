@@ -36,6 +36,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		Random:   lockedReader{s},
 		Step:     s.stackStep,
 		IAM:      identity,
+		S3:       storage,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
 	})

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 	"github.com/crossaccount/crossaccount/template/cfn"
 )
 
@@ -72,7 +73,7 @@ type job struct {
 // resourceTypes returns every type there is.
 func resourceTypes(o Options) map[string]*resourceType {
 	types := make(map[string]*resourceType)
-	for _, list := range [][]resourceType{iamTypes(o.IAM)} {
+	for _, list := range [][]resourceType{iamTypes(o.IAM), s3Types(o.S3)} {
 		for _, t := range list {
 			types[t.name] = &t
 		}
@@ -294,4 +295,16 @@ func diffTags(from, to []Tag) (set []Tag, remove []string) {
 		}
 	}
 	return set, remove
+}
+
+// unlessGone passes on errors other than that something does not exist.
+func unlessGone(err error) error {
+	if err == nil {
+		return nil
+	}
+	switch wire.AsError(err).Code {
+	case "NoSuchEntity", "NoSuchBucket", "NoSuchBucketPolicy":
+		return nil
+	}
+	return err
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
-	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
 
 // inlinePolicies is the property Policies of roles and users.
@@ -104,17 +103,6 @@ type iamResources struct {
 	iam   *iamapi.Service
 	roles identity
 	users identity
-}
-
-// gone reports whether an error says that something does not exist.
-func gone(err error) bool { return err != nil && wire.AsError(err).Code == "NoSuchEntity" }
-
-// unlessGone passes on errors other than that something does not exist.
-func unlessGone(err error) error {
-	if gone(err) {
-		return nil
-	}
-	return err
 }
 
 func (t iamResources) createRole(j *job) error {
