@@ -116,6 +116,7 @@ func (x *exchange) serve() error {
 		Now:       x.now,
 		SourceIP:  sourceIP(r),
 		UserAgent: r.UserAgent(),
+		Referer:   r.Referer(),
 		Secure:    r.TLS != nil,
 	})
 	if x.name == "s3" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -15,7 +16,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
@@ -329,4 +333,45 @@ func FuzzServe(f *testing.F) {
 			t.Fatalf("%s %q: %s", method, target, w.Body)
 		}
 	})
+}
+
+// Every partition has its own host names, first regions and keys.
+func TestPartitions(t *testing.T) {
+	box := sandboxtest.New(t)
+	ctx := context.Background()
+	for i, test := range []struct{ partition, region string }{
+		{"aws", "us-east-1"}, {"aws", "eu-central-1"}, {"aws-cn", "cn-northwest-1"}, {"aws-us-gov", "us-gov-east-1"},
+		{"aws-iso", "us-iso-east-1"}, {"aws-iso-b", "us-isob-east-1"},
+	} {
+		account, err := box.CreateAccountIn(test.partition, fmt.Sprintf("44444444444%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := box.Config(account.Root())
+		cfg.Region = test.region
+		who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
+		if want := "arn:" + test.partition + ":iam::" + account.ID() + ":root"; err != nil || *who.Arn != want {
+			t.Errorf("%s: STS: %+v, %v", test.region, who, err)
+		}
+		if _, err := iam.NewFromConfig(cfg).ListRoles(ctx, nil); err != nil {
+			t.Errorf("%s: IAM: %v", test.region, err)
+		}
+		bucket := "bucket-" + account.ID()
+		in := &s3.CreateBucketInput{Bucket: &bucket}
+		if test.region != "us-east-1" {
+			in.CreateBucketConfiguration = &s3types.CreateBucketConfiguration{LocationConstraint: s3types.BucketLocationConstraint(test.region)}
+		}
+		if _, err := s3.NewFromConfig(cfg).CreateBucket(ctx, in); err != nil {
+			t.Errorf("%s: S3: %v", test.region, err)
+		}
+		if _, err := cloudformation.NewFromConfig(cfg).ListStacks(ctx, nil); err != nil {
+			t.Errorf("%s: CloudFormation: %v", test.region, err)
+		}
+	}
+	if _, err := box.CreateAccountIn("aws-mars", strangerID); err == nil {
+		t.Error("an account in an unknown partition was made")
+	}
+	if _, err := box.CreateAccount("12345"); err == nil {
+		t.Error("an account with a short id was made")
+	}
 }

@@ -37,6 +37,7 @@ type Call struct {
 	Now       time.Time // the sandbox's clock when the request arrived
 	SourceIP  string    // without a port; empty for calls an AWS service makes with a role of its own
 	UserAgent string
+	Referer   string
 	Secure    bool     // aws:SecureTransport
 	Via       []string // service principals that call on the caller's behalf, first to last
 

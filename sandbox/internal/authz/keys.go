@@ -54,6 +54,9 @@ func (c *Call) requestKeys(ctx *iam.Context) {
 	if c.UserAgent != "" {
 		ctx.Set("aws:UserAgent", c.UserAgent)
 	}
+	if c.Referer != "" {
+		ctx.Set("aws:Referer", c.Referer)
+	}
 	// A service that calls on somebody's behalf does so from an address of its
 	// own, which no policy of a test knows.
 	if c.SourceIP != "" && len(c.Via) == 0 {
