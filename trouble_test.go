@@ -429,6 +429,11 @@ func TestFault18_ChainedSessionsAskForNoMoreThanAnHour(t *testing.T) {
 	if _, err := w.client.AssumeCustomerRole(t.Context(), "one"); err != nil {
 		t.Errorf("from a role's session: %v", err)
 	}
+	for _, call := range w.box.Calls() {
+		if call.Operation == "AssumeRole" && call.Code == "ValidationError" {
+			t.Error("AWS was asked for more than it gives to a role's session")
+		}
+	}
 	w.config.AWSConfig = w.broker
 	w.client = w.newClient()
 	config, err := w.client.AssumeCustomerRole(t.Context(), "one")
@@ -438,6 +443,16 @@ func TestFault18_ChainedSessionsAskForNoMoreThanAnHour(t *testing.T) {
 	own, err := config.Credentials.Retrieve(t.Context())
 	if err != nil || time.Until(own.Expires) < 3*time.Hour {
 		t.Errorf("from a user, credentials live until %v (%v), want about four hours", own.Expires, err)
+	}
+
+	// A role made by hand allows one hour.
+	started := w.start("two")
+	byHand := w.box.Account(twoID).Role("by-hand", trustWith("StringEquals", started.ExternalID), nil)
+	if err := w.client.StoreCustomerCredentials(t.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: "two", RoleARN: byHand}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client.AssumeCustomerRole(t.Context(), "two"); err != nil {
+		t.Errorf("a role that allows less than is configured: %v", err)
 	}
 }
 
@@ -471,6 +486,97 @@ func TestFault22_VerificationIsLimitedPerCustomerAndAccount(t *testing.T) {
 		time.Sleep(time.Minute)
 		if code := try("one", missing); code == crossaccount.CodeRateLimited {
 			t.Error("still limited after a minute")
+		}
+	})
+}
+
+func TestRule2_ARoleDeletedInTheMiddleDoesNotPass(t *testing.T) {
+	w := newWorld(t)
+	id := w.start("one").ExternalID
+	role := w.box.Account(oneID).Role("vanishing", trustWith("StringEquals", id), nil)
+	customer := iam.NewFromConfig(w.box.Account(oneID).Config())
+	var deleted atomic.Bool
+	trouble := &interceptor{next: w.box.Client(), answer: func(r *http.Request, form url.Values) (*http.Response, error) {
+		if isAssume(form, role) && !form.Has("ExternalId") && !deleted.Swap(true) {
+			if _, err := customer.DeleteRole(r.Context(), &iam.DeleteRoleInput{RoleName: aws.String("vanishing")}); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil, nil
+	}}
+	w.client = w.newClient(crossaccount.WithHTTPClient(trouble))
+	report := w.verify("one", role)
+	if report.Result == crossaccount.Passed || !deleted.Load() || report.Step(crossaccount.StepMissing).Result != crossaccount.Passed {
+		t.Errorf("got %s: its refusals prove nothing: %+v", report.Result, report.Steps)
+	}
+}
+
+func TestRule2_AnotherRolesCredentialsAreNotAccepted(t *testing.T) {
+	w := newWorld(t)
+	started := w.start("one")
+	role := w.launch(oneID, started.LaunchURL)
+	other := w.box.Account(twoID).Role("other", trustWith("StringEquals", started.ExternalID), nil)
+	trouble := &interceptor{next: w.box.Client(), answer: func(r *http.Request, form url.Values) (*http.Response, error) {
+		if !isAssume(form, role) {
+			return nil, nil
+		}
+		// Something between us and AWS answers with credentials of its own.
+		out, err := sts.NewFromConfig(w.probe).AssumeRole(r.Context(), &sts.AssumeRoleInput{
+			RoleArn: &other, ExternalId: &started.ExternalID, RoleSessionName: aws.String("Acme-Analytics@verification"),
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(
+			`<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>` + *out.Credentials.AccessKeyId +
+				`</AccessKeyId><SecretAccessKey>` + *out.Credentials.SecretAccessKey + `</SecretAccessKey><SessionToken>` + *out.Credentials.SessionToken +
+				`</SessionToken><Expiration>` + out.Credentials.Expiration.Format(time.RFC3339) + `</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`))}, nil
+	}}
+	w.client = w.newClient(crossaccount.WithHTTPClient(trouble))
+	if report := w.verify("one", role); report.Result != crossaccount.Failed || report.Code != crossaccount.CodeWrongIdentity {
+		t.Errorf("got %s, %q", report.Result, report.Code)
+	}
+}
+
+// An unaudited storage cannot keep audit records that stand alone.
+type unaudited struct{ *crossaccount.MemoryStorage }
+
+func (unaudited) AppendAudit(context.Context, ...crossaccount.AuditRecord) error {
+	return crossaccount.NewError(crossaccount.CodeStorage, "the disk is full", "", nil)
+}
+
+func TestCredentialsThatCannotBeAuditedAreNotHandedOut(t *testing.T) {
+	w := newWorld(t)
+	w.onboard("one", oneID)
+	client := w.newClient(crossaccount.WithStorage(unaudited{w.store}))
+	_, err := client.AssumeCustomerRole(t.Context(), "one")
+	wantCode(t, err, crossaccount.CodeStorage)
+	if _, err := w.client.AssumeCustomerRole(t.Context(), "one"); err != nil {
+		t.Errorf("with working storage: %v", err)
+	}
+}
+
+func TestLinksOutliveS3(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var down atomic.Bool
+		trouble := &interceptor{next: w.box.Client(), answer: func(r *http.Request, _ url.Values) (*http.Response, error) {
+			if down.Load() && strings.Contains(r.URL.Host, "s3") {
+				return nil, errors.New("connection refused")
+			}
+			return nil, nil
+		}}
+		w.client = w.newClient(crossaccount.WithHTTPClient(trouble))
+		w.start("one")
+		down.Store(true)
+		if _, err := w.client.GenerateIntegrationURL(t.Context(), &crossaccount.IntegrationRequest{CustomerID: "two"}); err != nil {
+			t.Errorf("with a published template and S3 down: %v", err)
+		}
+		fresh := w.newClient(crossaccount.WithHTTPClient(trouble))
+		_, err := fresh.GenerateIntegrationURL(t.Context(), &crossaccount.IntegrationRequest{CustomerID: "three"})
+		wantCode(t, err, crossaccount.CodePublish)
+		if strings.Contains(w.dump(), "three") {
+			t.Error("an integration was stored although its template could not be published")
 		}
 	})
 }
