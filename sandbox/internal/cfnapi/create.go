@@ -179,7 +179,7 @@ func (s *Service) deleteSteps(op *operation) {
 			s.setStatus(st, op.before.status, wireMessage(err), now)
 			return
 		}
-		for _, r := range deletionOrder(st.resources) {
+		for _, r := range deletionOrder(slices.Concat(st.resources, st.orphans)) {
 			retain := r.deletionPolicy == "Retain" || r.deletionPolicy == "RetainExceptOnCreate" || slices.Contains(st.retainOnDelete, r.logicalID)
 			s.pushDelete(op, r, retain)
 		}

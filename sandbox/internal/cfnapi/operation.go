@@ -24,12 +24,12 @@ type operation struct {
 	wait   time.Duration // until the next step, if longer than usual
 
 	evaluator *cfn.Evaluator
-	journal   []undo      // what an update did, oldest first
-	garbage   []*resource // what to delete in the end, in the order to do it
+	journal   []undo // what an update did, oldest first
 
 	onFailure      string // of a creation: "ROLLBACK", "DELETE" or "DO_NOTHING"
 	keepOnFailure  bool   // of an update: do not roll back
 	failedDeletion []string
+	failedRestores []string                        // of a rollback
 	before         struct{ status, reason string } // of the stack
 }
 

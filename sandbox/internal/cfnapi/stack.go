@@ -63,7 +63,8 @@ type stack struct {
 	// resources in the order in which they were made; those deleted stay until
 	// the operation ends.
 	resources []*resource
-	events    []event // oldest first
+	orphans   []*resource // left by a rollback that failed; deleted with the stack
+	events    []event     // oldest first
 
 	changeSets            []*changeSet
 	roleARN               string

@@ -2,6 +2,7 @@ package cfnapi
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
@@ -149,15 +150,27 @@ func (s *Service) finishUpdate(op *operation, kept map[string]bool, now time.Tim
 	}
 	st.outputs, st.revision = outputs, op.target
 	s.setStatus(st, updateCleanupInProgress, "", now)
-	for _, r := range deletionOrder(st.resources) {
+	// What was replaced may still use what was removed, so all goes in one
+	// order.
+	var garbage []*resource
+	for _, r := range st.resources {
 		if !kept[r.logicalID] {
-			s.pushCleanup(op, r, r.deletionPolicy == "Retain" || r.deletionPolicy == "RetainExceptOnCreate")
+			garbage = append(garbage, r)
 		}
 	}
-	for i := len(op.journal) - 1; i >= 0; i-- {
-		if u := op.journal[i]; u.replaced {
-			s.pushCleanup(op, u.before, u.before.updateReplacePolicy == "Retain")
+	retain := make(map[*resource]bool)
+	for _, u := range op.journal {
+		if u.replaced {
+			garbage = append(garbage, u.before)
+			retain[u.before] = u.before.updateReplacePolicy == "Retain"
 		}
+	}
+	for _, r := range deletionOrder(garbage) {
+		keep, replaced := retain[r]
+		if !replaced {
+			keep = r.deletionPolicy == "Retain" || r.deletionPolicy == "RetainExceptOnCreate"
+		}
+		s.pushCleanup(op, r, keep)
 	}
 	op.push(func(now time.Time) { s.setStatus(st, updateComplete, "", now) })
 }
@@ -198,9 +211,19 @@ func (s *Service) updateFailed(op *operation, reason string, now time.Time) {
 			*u.r = *u.before
 		}
 	}
+	slices.Reverse(leftovers) // oldest first
 	op.push(func(now time.Time) {
+		if len(op.failedRestores) > 0 {
+			// What should go cannot go yet; the stack's deletion takes it along.
+			for _, r := range leftovers {
+				st.removeResource(r)
+			}
+			st.orphans = append(st.orphans, leftovers...)
+			s.setStatus(st, updateRollbackFailed, listFailed("update", op.failedRestores...), now)
+			return
+		}
 		s.setStatus(st, updateRollbackCleanupInProgress, "", now)
-		for _, r := range leftovers {
+		for _, r := range deletionOrder(leftovers) {
 			s.pushCleanup(op, r, r.deletionPolicy == "Retain")
 		}
 		op.push(func(now time.Time) { s.setStatus(st, updateRollbackComplete, "", now) })
@@ -221,8 +244,7 @@ func (s *Service) pushRestore(op *operation, u undo) {
 			maps.Copy(j.attributes, u.before.attributes)
 			if err := t.update(j); err != nil {
 				s.setResourceStatus(st, u.r, updateFailed, s.failure(t, j.call, err), now)
-				s.setStatus(st, updateRollbackFailed, listFailed("update", u.r.logicalID), now)
-				op.instead()
+				op.failedRestores = append(op.failedRestores, u.r.logicalID)
 				return
 			}
 			restored := *u.before
