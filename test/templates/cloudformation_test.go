@@ -54,8 +54,9 @@ func TestCFNLint(t *testing.T) {
 	}
 }
 
-// moto creates the stacks, changes them as customers do, and tells what is in
-// the account after each step.
+// moto creates the stacks and tells what is in the account. It accepts the
+// update that ends the setup phase with all other parameters kept, but cannot
+// remove policies then; that is shown in the sandbox.
 func TestMoto(t *testing.T) {
 	python := testenv.Python(t, "boto3", "moto")
 	dir, files := writeGrid(t)
@@ -67,7 +68,7 @@ func TestMoto(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, problems.String())
 	}
-	var found []struct{ Created, Rotated, Done account } // in the order of the files
+	var found []struct{ Created, Updated, Rotated, Done account } // in the order of the files
 	if err := json.Unmarshal(out, &found); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -79,7 +80,13 @@ func TestMoto(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			setup := len(v.config.SetupPermissions) > 0
 			t.Run("created", func(t *testing.T) { v.check(t, found[i].Created, "", setup) })
-			t.Run("external ID is being changed", func(t *testing.T) { v.check(t, found[i].Rotated, "acme-previous", setup) })
+			t.Run("updated", func(t *testing.T) {
+				if next := found[i].Updated.Outputs["NextSteps"]; next == "" || strings.Contains(next, "SetupPhase=false") {
+					t.Errorf("NextSteps: %q", next)
+				}
+				equal(t, "trust policy", found[i].Updated.Role.Trust, v.trust(""))
+			})
+			t.Run("two external IDs", func(t *testing.T) { v.check(t, found[i].Rotated, "acme-previous", setup) })
 			t.Run("setup is done", func(t *testing.T) { v.check(t, found[i].Done, "", false) })
 		})
 	}

@@ -75,7 +75,7 @@ func grid() []variant {
 				v.config.OngoingPermissions = append(v.config.OngoingPermissions,
 					permission("", "dynamodb:GetItem", fmt.Sprintf("arn:aws:dynamodb:eu-west-1:${AWS::AccountId}:table/table-%d", i), nil))
 			}
-			v.policyCount = 9
+			v.policyCount = 10
 		}),
 		base("one huge permission", func(v *variant) {
 			var resources []string
@@ -323,3 +323,6 @@ func equal(t *testing.T, what, text string, want *iam.Policy) {
 		t.Errorf("%s:\n%s\nwant:\n%s", what, got, want.Canonical())
 	}
 }
+
+// waiting is how long a test waits for a stack.
+const waiting = time.Minute

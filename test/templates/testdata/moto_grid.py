@@ -1,9 +1,11 @@
-"""Creates each template as a stack in an account of its own, updates it twice,
-and prints as JSON what is in the account after each step.
+"""Creates each template as a stack in an account of its own, ends its setup
+phase, and prints as JSON what is in the account after each step; then again with
+the setup phase ended from the start, and with a previous external ID.
 
 usage: moto_grid.py ACCOUNT EXTERNAL_ID TEMPLATE...
 """
 
+import ast
 import json
 import os
 import sys
@@ -20,11 +22,18 @@ from moto import mock_aws  # noqa: E402
 
 
 def text(document):
-    """Policies come back as text or decoded, by boto3's mood."""
-    return unquote(document) if isinstance(document, str) else json.dumps(document)
+    """boto3 decodes most policies. moto keeps the inline policies of a stack's
+    roles as Python writes dictionaries."""
+    if isinstance(document, str):
+        document = unquote(document)
+        if not document.startswith("{'"):
+            return document
+        document = ast.literal_eval(document)
+    return json.dumps(document)
 
 
-def account_now(iam, cloudformation):
+def account_now():
+    cloudformation, iam = boto3.client("cloudformation"), boto3.client("iam")
     stack = cloudformation.describe_stacks(StackName="stack")["Stacks"][0]
     outputs = {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
     name = outputs["RoleArn"].rpartition("/")[2]
@@ -53,37 +62,41 @@ def account_now(iam, cloudformation):
     }
 
 
+def create(body, **values):
+    """Sends every parameter, as the console does: moto keeps no defaults."""
+    all_values = {k: p.get("Default") for k, p in json.loads(body)["Parameters"].items()} | values
+    boto3.client("cloudformation").create_stack(
+        StackName="stack",
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        TemplateBody=body,
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in all_values.items()],
+    )
+
+
 def run(body):
+    found = {}
     with mock_aws():
-        cloudformation, iam = boto3.client("cloudformation"), boto3.client("iam")
-        keep = [{"ParameterKey": k, "UsePreviousValue": True} for k in ("ExternalId", "RoleName")]
-        common = {"StackName": "stack", "Capabilities": ["CAPABILITY_NAMED_IAM"]}
-        # Like the console, which sends every parameter: moto keeps no defaults.
-        values = {k: p.get("Default") for k, p in json.loads(body)["Parameters"].items()} | {"ExternalId": external_id}
-        cloudformation.create_stack(
-            TemplateBody=body,
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
-            **common,
-        )
-        created = account_now(iam, cloudformation)
-        cloudformation.update_stack(
-            UsePreviousTemplate=True,
-            Parameters=keep + [
-                {"ParameterKey": "PreviousExternalId", "ParameterValue": "acme-previous"},
-                {"ParameterKey": "SetupPhase", "UsePreviousValue": True},
-            ],
-            **common,
-        )
-        rotated = account_now(iam, cloudformation)
-        cloudformation.update_stack(
-            UsePreviousTemplate=True,
-            Parameters=keep + [
-                {"ParameterKey": "PreviousExternalId", "ParameterValue": ""},
-                {"ParameterKey": "SetupPhase", "ParameterValue": "false"},
-            ],
-            **common,
-        )
-        return {"Created": created, "Rotated": rotated, "Done": account_now(iam, cloudformation)}
+        create(body, ExternalId=external_id)
+        found["Created"] = account_now()
+        if json.loads(body)["Parameters"]["SetupPhase"]["Default"] == "true":
+            keep = ("ExternalId", "PreviousExternalId", "RoleName")
+            boto3.client("cloudformation").update_stack(
+                StackName="stack",
+                Capabilities=["CAPABILITY_NAMED_IAM"],
+                UsePreviousTemplate=True,
+                Parameters=[{"ParameterKey": k, "UsePreviousValue": True} for k in keep]
+                + [{"ParameterKey": "SetupPhase", "ParameterValue": "false"}],
+            )
+        found["Updated"] = account_now()
+    # Stacks of their own: moto neither updates trust policies nor removes
+    # resources whose condition no longer holds.
+    with mock_aws():
+        create(body, ExternalId=external_id, SetupPhase="false")
+        found["Done"] = account_now()
+    with mock_aws():
+        create(body, ExternalId=external_id, PreviousExternalId="acme-previous")
+        found["Rotated"] = account_now()
+    return found
 
 
 results = []
