@@ -279,11 +279,15 @@ func TestAssumeRoleAnswer(t *testing.T) {
 	if left := out.Credentials.Expiration.Sub(before); left < 898*time.Second || left > 905*time.Second {
 		t.Errorf("expires in %s", left)
 	}
-	if *out.SourceIdentity != "alice" || out.PackedPolicySize == nil || *out.PackedPolicySize < 1 {
-		t.Errorf("source identity %v, packed size %v", *out.SourceIdentity, out.PackedPolicySize)
+	if *out.SourceIdentity != "alice" || *out.SessionTokenSize != int32(len(*out.Credentials.SessionToken)) || *out.SessionTokenUtilization != 6 {
+		t.Errorf("source identity %v, token of %d bytes (%d%%)", *out.SourceIdentity, *out.SessionTokenSize, *out.SessionTokenUtilization)
 	}
-	if plain, err := assume(vendor, role); err != nil || plain.PackedPolicySize != nil || plain.SourceIdentity != nil {
-		t.Errorf("without options: %+v, %v", plain, err)
+	plain, err := assume(vendor, role, func(in *sts.AssumeRoleInput) { in.MinimumSessionTokenSize = aws.Int32(4096) })
+	if err != nil || plain.SourceIdentity != nil || *plain.SessionTokenUtilization != 100 {
+		t.Fatalf("largest token: %+v, %v", plain, err)
+	}
+	if _, err := sts.NewFromConfig(box.Config(credentialsOf(plain.Credentials))).GetCallerIdentity(context.Background(), nil); err != nil {
+		t.Errorf("the largest token does not work: %v", err)
 	}
 }
 

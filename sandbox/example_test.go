@@ -42,11 +42,17 @@ func Example() {
 
 	// The vendor has a user that may assume roles.
 	users := iam.NewFromConfig(config(vendor.Root()))
-	users.CreateUser(ctx, &iam.CreateUserInput{UserName: aws.String("broker")})
-	users.PutUserPolicy(ctx, &iam.PutUserPolicyInput{
+	if _, err := users.CreateUser(ctx, &iam.CreateUserInput{UserName: aws.String("broker")}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := users.PutUserPolicy(ctx, &iam.PutUserPolicyInput{
 		UserName: aws.String("broker"), PolicyName: aws.String("assume"),
 		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}}`),
-	})
+	}); err != nil {
+		fmt.Println(err)
+		return
+	}
 	key, err := users.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: aws.String("broker")})
 	if err != nil {
 		fmt.Println(err)

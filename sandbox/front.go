@@ -282,7 +282,7 @@ func (x *exchange) refuse(err *wire.Error) {
 // finish records the exchange, and answers for a service that panicked.
 func (x *exchange) finish() {
 	if fault := recover(); fault != nil {
-		if fault == http.ErrAbortHandler {
+		if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(fault)
 		}
 		x.sandbox.logger.Error("service panicked", "request", x.id, "service", x.name, "fault", fault)

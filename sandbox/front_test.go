@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -42,7 +43,7 @@ type raw struct {
 
 const whoAmI = "Action=GetCallerIdentity&Version=2011-06-15"
 
-func (q raw) send(t testing.TB, box http.RoundTripper) (status int, body string) {
+func (q raw) send(t *testing.T, box http.RoundTripper) (status int, body string) {
 	t.Helper()
 	if q.method == "" {
 		q.method = "POST"
@@ -149,7 +150,7 @@ func TestAuthenticationErrors(t *testing.T) {
 			if q.body == "" && q.method == "" {
 				q.body = whoAmI
 			}
-			var transport http.RoundTripper = box.RoundTripper()
+			transport := box.RoundTripper()
 			if strings.Contains(q.target, "127.0.0.1") {
 				transport = handler{box}
 			}
@@ -279,7 +280,9 @@ func TestStreamedUploadInProcess(t *testing.T) {
 			continue
 		}
 		got, err := io.ReadAll(out.Body)
-		out.Body.Close()
+		if err := out.Body.Close(); err != nil {
+			t.Error(err)
+		}
 		if err != nil || !bytes.Equal(got, content) || out.ContentEncoding != nil {
 			t.Errorf("%s: read %d bytes, encoding %v, %v", name, len(got), out.ContentEncoding, err)
 		}
@@ -292,7 +295,9 @@ func TestOtherHostsAreRefused(t *testing.T) {
 		"https://example.com/", "http://169.254.169.254/latest/meta-data/", "http://localhost:8080/", "https://amazonaws.com/",
 		"https://sts.amazonaws.com.evil.example/", "https://sts.us-east-1.amazonaws.com.cn/", "https://a.b.c.d.amazonaws.com/",
 	} {
-		if response, err := box.Client().Get(target); err == nil {
+		response, err := box.Client().Get(target)
+		if err == nil {
+			defer response.Body.Close()
 			t.Errorf("%s was answered with %s", target, response.Status)
 		} else if !strings.Contains(err.Error(), "refusing to reach") {
 			t.Errorf("%s: %v", target, err)
@@ -305,7 +310,11 @@ func TestCancelledCallsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	r, _ := http.NewRequestWithContext(ctx, "GET", "https://s3.amazonaws.com/", nil)
-	if _, err := box.RoundTripper().RoundTrip(r); err != context.Canceled {
+	response, err := box.RoundTripper().RoundTrip(r)
+	if err == nil {
+		defer response.Body.Close()
+	}
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -79,7 +79,7 @@ func (s *Sandbox) servePage(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	if r.Method != http.MethodHead {
-		w.Write(b.Bytes())
+		_, _ = w.Write(b.Bytes()) // fails only if the client is gone
 	}
 }
 

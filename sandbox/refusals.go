@@ -48,8 +48,9 @@ func queryRefusal(err error) *wire.Error {
 		return wire.Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "%s", capitalised(wrong.Detail))
 	case sigv4.PayloadMalformed:
 		return wire.BadRequest("MalformedInput", "%s", capitalised(wrong.Detail))
+	default:
+		return wire.Errorf(http.StatusForbidden, "SignatureDoesNotMatch", "%s", wrong.Detail)
 	}
-	return wire.Errorf(http.StatusForbidden, "SignatureDoesNotMatch", "%s", wrong.Detail)
 }
 
 // storageRefusal has the words of S3.

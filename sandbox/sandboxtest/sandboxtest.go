@@ -42,18 +42,18 @@ type Sandbox struct {
 
 // New returns a sandbox with the given accounts, on the computer's clock and
 // without propagation delay.
-func New(t testing.TB, accounts ...string) *Sandbox {
-	t.Helper()
-	return NewWith(t, sandbox.Options{}, accounts...)
+func New(tb testing.TB, accounts ...string) *Sandbox {
+	tb.Helper()
+	return NewWith(tb, sandbox.Options{}, accounts...)
 }
 
 // NewWith is New with options.
-func NewWith(t testing.TB, o sandbox.Options, accounts ...string) *Sandbox {
-	t.Helper()
-	b := &Sandbox{sandbox.New(o), t}
+func NewWith(tb testing.TB, o sandbox.Options, accounts ...string) *Sandbox {
+	tb.Helper()
+	b := &Sandbox{sandbox.New(o), tb}
 	for _, id := range accounts {
 		if _, err := b.CreateAccount(id); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return b
@@ -136,19 +136,21 @@ func (b *Sandbox) Environment(url string, c sandbox.Credentials) []string {
 // ClearEnvironment removes every AWS_ variable for the rest of the test and
 // keeps the SDK from reading the machine's configuration files and instance
 // metadata. It uses t.Setenv, so the test cannot run in parallel with others.
-func ClearEnvironment(t testing.TB) {
-	t.Helper()
+func ClearEnvironment(tb testing.TB) {
+	tb.Helper()
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
 		if strings.HasPrefix(name, "AWS_") {
-			t.Setenv(name, "") // so that it is restored
-			os.Unsetenv(name)
+			tb.Setenv(name, "") // so that it is restored
+			if err := os.Unsetenv(name); err != nil {
+				tb.Fatal(err)
+			}
 		}
 	}
-	nowhere := filepath.Join(t.TempDir(), "none")
-	t.Setenv("AWS_CONFIG_FILE", nowhere)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	nowhere := filepath.Join(tb.TempDir(), "none")
+	tb.Setenv("AWS_CONFIG_FILE", nowhere)
+	tb.Setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
+	tb.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 }
 
 // An Account is an account with ways to fill it. Everything is done through

@@ -2,6 +2,7 @@ package sandboxtest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -86,7 +87,7 @@ func onboardOnce(customer *iam.Client, vendor aws.Config, role, externalID strin
 	for _, id := range []*string{nil, aws.String(externalID + "x"), &externalID} {
 		_, err := client.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: made.Role.Arn, RoleSessionName: aws.String("soak"), ExternalId: id})
 		if allowed := err == nil; allowed != (id == &externalID) {
-			return fmt.Errorf("external ID right %v, allowed %v: %v", id == &externalID, allowed, err)
+			return errors.Join(fmt.Errorf("external ID right %v, allowed %v", id == &externalID, allowed), err)
 		}
 	}
 	_, err = customer.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &role})

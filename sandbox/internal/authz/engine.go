@@ -67,6 +67,7 @@ func (e *Engine) addCallerPolicies(c *Call, in *eval.Input) {
 		if role, ok := view.RoleByID(p.UniqueID); ok {
 			in.Identity, in.Boundary = view.Policies(&role.Identity)
 		}
+	default: // nobody else has policies of their own
 	}
 	if c.Caller.Session != nil {
 		in.Session = c.Caller.Session.Policies

@@ -94,6 +94,7 @@ func (c *Call) principalKeys(ctx *iam.Context) {
 		ctx.Set("aws:PrincipalType", "AssumedRole")
 	case iam.PrincipalFederatedUser:
 		ctx.Set("aws:PrincipalType", "FederatedUser")
+	case iam.PrincipalRole, iam.PrincipalWebIdentity: // never sign a request
 	}
 	ctx.Set("aws:PrincipalIsAWSService", "false")
 	arn := p.ARN
@@ -126,6 +127,7 @@ func (c *Call) PrincipalTags() []directory.Tag {
 		if role, ok := view.RoleByID(p.UniqueID); ok {
 			own = role.Tags
 		}
+	default: // nobody else has tags of their own
 	}
 	if c.Caller.Session != nil {
 		session = c.Caller.Session.Tags

@@ -67,6 +67,9 @@ func (g *generator) secret() string { return base64.StdEncoding.EncodeToString(g
 
 // sessionToken returns a token that looks up nothing and means nothing: the
 // session is found by its access key id, and the token is compared.
-func (g *generator) sessionToken() string {
-	return "FwoGZXIvYXdz" + base64.StdEncoding.EncodeToString(g.bytes(180))
+// It has at least size characters.
+func (g *generator) sessionToken(size int) string {
+	const start, usual = "FwoGZXIvYXdz", 252
+	size = max(size, usual)
+	return start + base64.StdEncoding.EncodeToString(g.bytes((size - len(start) + 3) / 4 * 3))[:size-len(start)]
 }

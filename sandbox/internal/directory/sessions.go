@@ -26,6 +26,8 @@ type Session struct {
 	// name has another id and does not revive the session.
 	PrincipalID string
 
+	MinTokenSize int // how long Token is made at least; 0 means its usual size
+
 	Name   string // role session name or federated user's name
 	ARN    string // of the session: arn:…:sts::…:assumed-role/NAME/SESSION, or the user's
 	Issued time.Time
@@ -61,7 +63,7 @@ func (s *Session) Expired(now time.Time) bool { return !now.Before(s.Expiry) }
 func (d *Directory) StartSession(s Session) *Session {
 	s.AccessKeyID = d.newKeyID(prefixTemporaryKey, s.Account)
 	s.SecretAccessKey = d.ids.secret()
-	s.Token = d.ids.sessionToken()
+	s.Token = d.ids.sessionToken(s.MinTokenSize)
 	d.sessions.add(&s)
 	return &s
 }

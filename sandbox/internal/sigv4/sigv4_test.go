@@ -46,7 +46,7 @@ func received(r *http.Request) *http.Request {
 }
 
 // sign returns a request signed by the AWS SDK's own signer.
-func sign(t testing.TB, method, target, service, body, contentHash string, headers ...string) *http.Request {
+func sign(t *testing.T, method, target, service, body, contentHash string, headers ...string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(method, target, strings.NewReader(body))
 	if err != nil {
@@ -70,7 +70,7 @@ func sign(t testing.TB, method, target, service, body, contentHash string, heade
 	return r
 }
 
-func presign(t testing.TB, target, service, contentHash string) *http.Request {
+func presign(t *testing.T, target, service, contentHash string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest("GET", target, nil)
 	if err != nil {

@@ -26,7 +26,9 @@ type AssumeRoleInput struct {
 	SourceIdentity    *string
 	SerialNumber      *string
 	TokenCode         *string
-	ProvidedContexts  []struct{ ProviderArn, ContextAssertion string }
+
+	MinimumSessionTokenSize *int
+	ProvidedContexts        []struct{ ProviderArn, ContextAssertion string }
 }
 
 // A PolicyDescriptor names a managed session policy.
@@ -38,8 +40,11 @@ type PolicyDescriptor struct {
 type AssumeRoleOutput struct {
 	Credentials      Credentials
 	AssumedRoleUser  AssumedRoleUser
-	PackedPolicySize *int
-	SourceIdentity   string `wire:",omitempty"`
+	PackedPolicySize *int // deprecated by AWS, which replaced it by the next two
+
+	SessionTokenSize        int    // bytes
+	SessionTokenUtilization int    // percent of the largest token
+	SourceIdentity          string `wire:",omitempty"`
 }
 
 // AssumedRoleUser identifies the new session.
@@ -55,6 +60,9 @@ const (
 	chainedMax      = time.Hour
 	defaultDuration = time.Hour
 )
+
+// maxTokenSize is the largest session token, in bytes.
+const maxTokenSize = 4096
 
 // AssumeRole gives the caller credentials of a role, if the caller's own
 // policies and the role's trust policy both allow it.
@@ -100,6 +108,9 @@ func (s *Service) AssumeRole(c *authz.Call, in *AssumeRoleInput) (*AssumeRoleOut
 		return nil, err
 	}
 
+	if in.MinimumSessionTokenSize != nil {
+		session.MinTokenSize = *in.MinimumSessionTokenSize
+	}
 	session.Type = iam.PrincipalRoleSession
 	session.Account = role.Account
 	session.PrincipalID = role.ID
@@ -112,6 +123,9 @@ func (s *Service) AssumeRole(c *authz.Call, in *AssumeRoleInput) (*AssumeRoleOut
 		AssumedRoleUser:  AssumedRoleUser{AssumedRoleId: started.UserID(), Arn: started.ARN},
 		PackedPolicySize: packed,
 		SourceIdentity:   started.SourceIdentity,
+
+		SessionTokenSize:        len(started.Token),
+		SessionTokenUtilization: 100 * len(started.Token) / maxTokenSize,
 	}, nil
 }
 
@@ -123,6 +137,7 @@ func (in *AssumeRoleInput) validate() error {
 	v.check(sourceText, in.SourceIdentity)
 	v.check(policyText, in.Policy)
 	v.checkRange("durationSeconds", in.DurationSeconds, 900, 43200)
+	v.checkRange("minimumSessionTokenSize", in.MinimumSessionTokenSize, 0, maxTokenSize)
 	if len(in.PolicyArns) > 10 {
 		v.add("policyArns", "(list)", "have length less than or equal to 10")
 	}

@@ -144,6 +144,7 @@ func decodeValue(n *node, v reflect.Value) error {
 		if v.Type() != timeType {
 			return decodeStruct(n, v)
 		}
+	default:
 	}
 	if len(n.children) > 0 {
 		return malformed(n.path, "must be a single value")

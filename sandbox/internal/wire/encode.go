@@ -34,7 +34,7 @@ func WriteQuery(w http.ResponseWriter, action, namespace, requestID string, out 
 	b.WriteString("<" + action + "Response xmlns=\"")
 	escape(&b, namespace)
 	b.WriteString("\">\n")
-	if v := reflect.ValueOf(out); v.IsValid() && !(v.Kind() == reflect.Pointer && v.IsNil()) {
+	if v := reflect.ValueOf(out); v.IsValid() && (v.Kind() != reflect.Pointer || !v.IsNil()) {
 		element(&b, action+"Result", v)
 		b.WriteByte('\n')
 	}
@@ -72,7 +72,7 @@ func writeXML(w http.ResponseWriter, status int, requestID string, body []byte) 
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Amzn-Requestid", requestID)
 	w.WriteHeader(status)
-	w.Write(body)
+	_, _ = w.Write(body) // fails only if the client is gone
 }
 
 func text(b *bytes.Buffer, name, value string) {
@@ -82,7 +82,7 @@ func text(b *bytes.Buffer, name, value string) {
 }
 
 func escape(b *bytes.Buffer, s string) {
-	xml.EscapeText(b, []byte(s)) // a bytes.Buffer never fails
+	_ = xml.EscapeText(b, []byte(s)) // a bytes.Buffer never fails
 }
 
 // FormatTime writes a time as the query protocol does: ISO 8601 in UTC, with
@@ -154,6 +154,7 @@ func isEmpty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Slice, reflect.Map:
 		return v.Len() == 0
+	default:
+		return v.IsZero()
 	}
-	return v.IsZero()
 }

@@ -68,5 +68,5 @@ func WriteJSONError(w http.ResponseWriter, requestID string, err *Error) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	w.WriteHeader(err.Status)
-	w.Write(body)
+	_, _ = w.Write(body) // fails only if the client is gone
 }
