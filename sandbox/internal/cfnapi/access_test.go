@@ -280,3 +280,65 @@ func TestStacksWaitForIAM(t *testing.T) {
 		t.Errorf("%d roles, want 2 (%v)", len(out.Roles), err)
 	}
 }
+
+func TestTimeout(t *testing.T) {
+	clock := sandbox.NewClock(time.Now())
+	b := newBenchWith(t, sandbox.Options{Clock: clock.Now, StackStep: 20 * time.Second})
+	_, err := b.cfn.CreateStack(ctx, &cloudformation.CreateStackInput{
+		StackName: aws.String("slow"), TimeoutInMinutes: aws.Int32(1), Capabilities: everyCapability,
+		TemplateBody: aws.String("Resources:\n  A: " + policy("a", "s3:GetObject") + "\n  B: " + policy("b", "s3:GetObject")),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 15 {
+		clock.Advance(15 * time.Second)
+	}
+	st := b.stack("slow")
+	if st.StackStatus != types.StackStatusRollbackComplete || len(b.policyNames()) != 0 {
+		t.Errorf("status %s, policies %v", st.StackStatus, b.policyNames())
+	}
+	if history := strings.Join(b.events("slow"), "\n"); !strings.Contains(history, "Stack creation time exceeded the specified timeout.") {
+		t.Errorf("events:\n%s", history)
+	}
+}
+
+// Of many callers who make the same stack, one does.
+func TestConcurrentCreations(t *testing.T) {
+	b := newBench(t)
+	const callers = 8
+	results := make(chan error, callers)
+	for range callers {
+		go func() { results <- b.tryCreate("same", "Resources: {A: "+role+"}") }()
+	}
+	made := 0
+	for range callers {
+		if err := <-results; err == nil {
+			made++
+		} else {
+			wantRefusal(t, err, "AlreadyExistsException")
+		}
+	}
+	if made != 1 {
+		t.Errorf("%d callers made the stack", made)
+	}
+}
+
+// Generated names stay within IAM's limits, whatever stack and resource are
+// called.
+func TestGeneratedNames(t *testing.T) {
+	b := newBench(t)
+	stack, logicalID := strings.Repeat("stack", 25), strings.Repeat("Resource", 31)
+	b.create(stack, "Resources: {"+logicalID+": "+role+"}")
+	b.create("s", "Resources: {"+logicalID+": "+role+"}")
+	b.create(stack+"x", "Resources: {R: "+role+"}")
+	out, err := b.iam.ListRoles(ctx, &iam.ListRolesInput{})
+	if err != nil || len(out.Roles) != 3 {
+		t.Fatalf("%d roles, %v", len(out.Roles), err)
+	}
+	for _, r := range out.Roles {
+		if len(*r.RoleName) != 64 {
+			t.Errorf("%s has %d characters, want all 64", *r.RoleName, len(*r.RoleName))
+		}
+	}
+}

@@ -75,7 +75,7 @@ func TestChangeSets(t *testing.T) {
 		!strings.HasPrefix(*out.StatusReason, "The submitted information didn't contain changes.") {
 		t.Errorf("a change set without changes: %s, %s, %s (%v)", out.Status, out.ExecutionStatus, aws.ToString(out.StatusReason), err)
 	}
-	wantRefusal(t, execute("nothing"), "cannot be executed in its current status of [FAILED]")
+	wantRefusal(t, execute("nothing"), "InvalidChangeSetStatus: ", "execution status of [UNAVAILABLE] and status of [FAILED]")
 
 	out, err = b.changeSet("example", "rename", types.ChangeSetTypeUpdate, strings.ReplaceAll(onboarding, "iam:ListRoles", "iam:GetRole"), "ExternalId=other-one", "RoleName=Renamed", "SetupPhase=false")
 	if err != nil {
@@ -112,6 +112,18 @@ func TestChangeSets(t *testing.T) {
 	wantRefusal(t, err, "ValidationError: Stack [example] already exists and cannot be created again with the changeSet [again].")
 	_, err = b.changeSet("example", "import", types.ChangeSetTypeImport, onboarding, "ExternalId=right-one")
 	wantRefusal(t, err, "NotImplemented")
+}
+
+// A change set is of no use once the stack has changed otherwise.
+func TestObsoleteChangeSets(t *testing.T) {
+	b := newBench(t)
+	b.create("example", onboarding, "ExternalId=right-one")
+	if _, err := b.changeSet("example", "over", types.ChangeSetTypeUpdate, "", "ExternalId", "RoleName", "SetupPhase=false"); err != nil {
+		t.Fatal(err)
+	}
+	b.update("example", "", "ExternalId=other-one", "RoleName", "SetupPhase")
+	_, err := b.cfn.ExecuteChangeSet(ctx, &cloudformation.ExecuteChangeSetInput{StackName: aws.String("example"), ChangeSetName: aws.String("over")})
+	wantRefusal(t, err, "InvalidChangeSetStatus: ", "[OBSOLETE]")
 }
 
 const exporting = `

@@ -231,7 +231,10 @@ func (s *Service) ExecuteChangeSet(c *authz.Call, in *ExecuteChangeSetInput) (*E
 	}
 	st := cs.stack
 	if cs.execution != "AVAILABLE" {
-		return nil, wire.BadRequest("InvalidChangeSetStatus", "ChangeSet [%s] cannot be executed in its current status of [%s]", cs.id, cs.status)
+		return nil, wire.BadRequest("InvalidChangeSetStatus", "ChangeSet [%s] cannot be executed in its current execution status of [%s] and status of [%s]", cs.id, cs.execution, cs.status)
+	}
+	if in.RetainExceptOnCreate {
+		return nil, wire.Errorf(501, "NotImplemented", "the sandbox does not implement RetainExceptOnCreate for whole operations; write it as a resource's DeletionPolicy")
 	}
 	if !cs.create {
 		if err := updatable(st); err != nil {

@@ -59,6 +59,10 @@ func (s *Service) finalOutputs(op *operation) ([]output, error) {
 // is called with the reason for the stack.
 func (s *Service) pushCreate(op *operation, d *cfn.Resource, failed func(*operation, string, time.Time)) {
 	op.push(func(now time.Time) {
+		if minutes := op.stack.timeoutInMinutes; minutes > 0 && now.Sub(op.stack.created) > time.Duration(minutes)*time.Minute {
+			failed(op, "Stack creation time exceeded the specified timeout. ", now)
+			return
+		}
 		r := s.beginCreate(op, d, now)
 		op.next(s.finishCreate(op, r, d, now, failed))
 	})

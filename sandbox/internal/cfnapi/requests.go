@@ -31,6 +31,8 @@ func checkSettings(in *StackSettings) error {
 		return wire.Errorf(501, "NotImplemented", "the sandbox does not implement stack policies")
 	case in.RollbackConfiguration != nil && len(in.RollbackConfiguration.RollbackTriggers) > 0:
 		return wire.Errorf(501, "NotImplemented", "the sandbox does not implement rollback triggers")
+	case in.RetainExceptOnCreate:
+		return wire.Errorf(501, "NotImplemented", "the sandbox does not implement RetainExceptOnCreate for whole operations; write it as a resource's DeletionPolicy")
 	case in.ClientRequestToken != "" && !tokenPattern.MatchString(in.ClientRequestToken):
 		return invalid("1 validation error detected: Value at 'clientRequestToken' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9][-a-zA-Z0-9]*")
 	case len(in.NotificationARNs) > 5:
@@ -125,6 +127,9 @@ func (s *Service) CreateStack(c *authz.Call, in *CreateStackInput) (*StackIDOutp
 	onFailure, err := onFailureOf(in.OnFailure, in.DisableRollback)
 	if err != nil {
 		return nil, err
+	}
+	if in.TimeoutInMinutes < 0 {
+		return nil, invalid("1 validation error detected: Value at 'timeoutInMinutes' failed to satisfy constraint: Member must have value greater than or equal to 1")
 	}
 	body, t, err := s.loadTemplate(c, in.TemplateSource)
 	if err != nil {
@@ -267,6 +272,9 @@ func updatable(st *stack) error {
 
 func (s *Service) beginUpdate(st *stack, call *authz.Call, r *revision, keepOnFailure bool, now time.Time) {
 	st.updated = &now
+	for _, cs := range st.changeSets {
+		cs.execution = "OBSOLETE" // it was worked out for what the stack was
+	}
 	s.setStatus(st, updateInProgress, "User Initiated", now)
 	op := &operation{stack: st, call: call, target: r, keepOnFailure: keepOnFailure}
 	s.updateSteps(op)
