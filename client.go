@@ -111,6 +111,12 @@ func (c *Client) fillIn() error {
 		}
 		c.log.Warn("crossaccount: external IDs are sealed with a key that will be lost when the process ends; use WithEncryption")
 	}
+	if c.probe != nil {
+		if c.probe.Region == "" {
+			c.probe.Region = c.config.DefaultRegion
+		}
+		c.prepare(c.probe)
+	}
 	c.limits.now = c.now
 	c.templates = newPublisher(c)
 	c.page = newSetupPage(c)
@@ -143,8 +149,9 @@ func (c *Client) awsConfig(ctx context.Context) (aws.Config, error) {
 		defer cancel()
 		loaded, err := awsconfig.LoadDefaultConfig(ctx, func(o *awsconfig.LoadOptions) error {
 			o.Region = base.Region
-			if base.HTTPClient != nil {
-				o.HTTPClient = base.HTTPClient
+			o.HTTPClient = base.HTTPClient
+			if c.http != nil {
+				o.HTTPClient = c.http
 			}
 			return nil
 		})

@@ -1,6 +1,7 @@
 package crossaccount
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -50,7 +51,7 @@ func (c *Client) GenerateIntegrationURL(ctx context.Context, request *Integratio
 		return nil, err
 	}
 	link := LaunchLink{
-		Region:      in.Region,
+		Region:      cmp.Or(in.Region, integration.Region, c.config.DefaultRegion),
 		TemplateURL: templateURL,
 		StackName:   stackName(c.config.ServiceName, in.CustomerID),
 		Parameters: map[string]string{
@@ -86,11 +87,7 @@ func (c *Client) GenerateIntegrationURL(ctx context.Context, request *Integratio
 	}, nil
 }
 
-// checkIntegrationRequest checks a request and fills in the region.
 func (c *Client) checkIntegrationRequest(in *IntegrationRequest) error {
-	if in.Region == "" {
-		in.Region = c.config.DefaultRegion
-	}
 	for _, err := range []error{
 		checkCustomerID(in.CustomerID),
 		checkText("customer_name", in.CustomerName, 256, false),
@@ -100,7 +97,7 @@ func (c *Client) checkIntegrationRequest(in *IntegrationRequest) error {
 			return err
 		}
 	}
-	partition, ok := iam.PartitionOfRegion(in.Region)
+	partition, ok := iam.PartitionOfRegion(cmp.Or(in.Region, c.config.DefaultRegion))
 	switch {
 	case !ok:
 		return NewError(CodeInvalidRequest, fmt.Sprintf("region %q: is not an AWS region name such as us-east-1", clip(in.Region)), "", nil)
@@ -201,7 +198,7 @@ func (c *Client) create(ctx context.Context, in IntegrationRequest) (*Integratio
 		State:        StatePending,
 		PendingKey:   "open",
 		AccountID:    in.AccountID,
-		Region:       in.Region,
+		Region:       cmp.Or(in.Region, c.config.DefaultRegion),
 		LinkedAt:     now,
 		CreatedAt:    now,
 		UpdatedAt:    now,

@@ -69,12 +69,7 @@ func (v *verification) run(ctx context.Context) error {
 	}
 	v.broker, v.probe = c.stsClient(base), c.stsClient(base)
 	if c.probe != nil {
-		probe := c.probe.Copy()
-		if probe.Region == "" {
-			probe.Region = base.Region
-		}
-		c.prepare(&probe)
-		v.probe = c.stsClient(probe)
+		v.probe = c.stsClient(c.probe.Copy())
 		v.isControl = c.canaryRole != ""
 	}
 

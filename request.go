@@ -12,8 +12,9 @@ type IntegrationRequest struct {
 	// CustomerName is shown to people; optional.
 	CustomerName string `json:"customer_name,omitempty"`
 
-	// Region is where the customer launches the stack; the configuration's
-	// DefaultRegion if empty.
+	// Region is where the customer launches the stack, and the region of the
+	// configurations we use in the account. If empty, it stays what it is, and
+	// is the configuration's DefaultRegion at first.
 	Region string `json:"region,omitempty"`
 
 	// IntegrationID names one integration of a customer that has several: one
