@@ -1,0 +1,66 @@
+# The vendor reads a customer's object with the customer's role, in terraform.
+
+terraform {
+  required_providers {
+    aws = {
+      source = "hashicorp/aws"
+    }
+  }
+}
+
+variable "endpoint" {
+  type = string
+}
+
+variable "region" {
+  type = string
+}
+
+variable "role" {
+  type = string
+}
+
+variable "external_id" {
+  type    = string
+  default = null
+}
+
+variable "bucket" {
+  type = string
+}
+
+variable "key" {
+  type = string
+}
+
+provider "aws" {
+  region            = var.region
+  s3_use_path_style = true
+
+  endpoints {
+    sts = var.endpoint
+    s3  = var.endpoint
+    iam = var.endpoint
+  }
+
+  assume_role {
+    role_arn     = var.role
+    session_name = "terraform"
+    external_id  = var.external_id
+  }
+}
+
+data "aws_caller_identity" "session" {}
+
+data "aws_s3_object" "report" {
+  bucket = var.bucket
+  key    = var.key
+}
+
+output "identity" {
+  value = data.aws_caller_identity.session.arn
+}
+
+output "body" {
+  value = data.aws_s3_object.report.body
+}
