@@ -149,7 +149,7 @@ func (s *Service) job(op *operation, r *resource, now time.Time) *job {
 	call.Now = now
 	return &job{
 		call: &call, logicalID: r.logicalID, physicalID: r.physicalID,
-		properties: r.properties, tags: r.tags, systemTags: systemTags(op.stack, r.logicalID),
+		properties: r.properties, tags: r.tags,
 		attributes: make(map[string]string),
 		newName: func(max int) string {
 			return generatedName(op.stack.name, r.logicalID, s.suffix(), max)

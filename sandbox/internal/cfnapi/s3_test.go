@@ -68,3 +68,21 @@ Outputs:
 		t.Errorf("deletion of a bucket that is not empty: %s, %s", st.StackStatus, aws.ToString(st.StackStatusReason))
 	}
 }
+
+// A stack takes over no bucket that exists, not even one of its own account.
+func TestBucketsAreNotTakenOver(t *testing.T) {
+	b := newBench(t)
+	store := s3.NewFromConfig(b.Account(customer).Config())
+	if _, err := store.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("precious")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.tryCreate("storage", "Resources: {B: {Type: AWS::S3::Bucket, Properties: {BucketName: precious}}}"); err != nil {
+		t.Fatal(err)
+	}
+	if st := b.stack("storage"); st.StackStatus != types.StackStatusRollbackComplete {
+		t.Errorf("status %s", st.StackStatus)
+	}
+	if _, err := store.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String("precious")}); err != nil {
+		t.Errorf("the bucket after the rollback: %v", err)
+	}
+}

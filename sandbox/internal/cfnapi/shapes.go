@@ -10,7 +10,8 @@ import (
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/ for what
 // each means. Input fields the sandbox refuses are there to be refused.
 
-// A Tag is a tag of a stack, which its resources receive too.
+// A Tag is a tag of a stack, which those of its resources that take tags
+// receive too.
 type Tag = directory.Tag
 
 // A Parameter is the value of a template's parameter in a request or answer.

@@ -65,7 +65,6 @@ type job struct {
 	old        *cfn.Node         // update: the properties so far
 	tags       []Tag             // of the property Tags and of the stack
 	oldTags    []Tag             // update: the tags so far
-	systemTags []Tag             // "aws:cloudformation:…"; they never change
 	attributes map[string]string // for Fn::GetAtt
 	newName    func(max int) string
 }
@@ -267,17 +266,6 @@ func resourceTags(properties *cfn.Node, stackTags []Tag) []Tag {
 		}
 	}
 	return tags
-}
-
-// systemTags returns CloudFormation's own tags for a resource.
-//
-// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html
-func systemTags(st *stack, logicalID string) []Tag {
-	return []Tag{
-		{Key: "aws:cloudformation:stack-name", Value: st.name},
-		{Key: "aws:cloudformation:logical-id", Value: logicalID},
-		{Key: "aws:cloudformation:stack-id", Value: st.id},
-	}
 }
 
 // diffTags returns the tags to set and the keys to remove to get from one set

@@ -17,7 +17,9 @@ var inlinePolicies = property{kind: objectList, fields: map[string]property{
 
 // iamTypes returns the types of AWS::IAM. Whether a property replaces the
 // resource is what the resource reference says under "Update requires", except
-// for the path of a user, which the sandbox's IAM cannot change in place.
+// for the path of a user, which the sandbox's IAM cannot change in place. None
+// of them gets the tags aws:cloudformation:…: their schemas say
+// cloudFormationSystemTags false, and IAM refuses such tags.
 //
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/AWS_IAM.html
 func iamTypes(iam *iamapi.Service) []resourceType {
@@ -92,7 +94,7 @@ func iamTypes(iam *iamapi.Service) []resourceType {
 				"Status":   {},
 				"UserName": {required: true, replaces: true},
 			},
-			attributes: []string{"SecretAccessKey"},
+			attributes: []string{"Id", "SecretAccessKey"},
 			create:     t.createAccessKey, update: t.updateAccessKey, delete: t.deleteAccessKey,
 		},
 	}
@@ -112,7 +114,7 @@ func (t iamResources) createRole(j *job) error {
 		AssumeRolePolicyDocument: document(j.properties, "AssumeRolePolicyDocument"),
 		MaxSessionDuration:       j.number("MaxSessionDuration"),
 		PermissionsBoundary:      j.text("PermissionsBoundary"),
-		Tags:                     j.tags, SystemTags: j.systemTags,
+		Tags:                     j.tags,
 	})
 	if err != nil {
 		return err
@@ -154,7 +156,7 @@ func (t iamResources) createUser(j *job) error {
 	name := j.nameOrNew("UserName", 64)
 	out, err := t.iam.CreateUser(j.call, &iamapi.CreateUserInput{
 		UserName: name, Path: j.text("Path"), PermissionsBoundary: j.text("PermissionsBoundary"),
-		Tags: j.tags, SystemTags: j.systemTags,
+		Tags: j.tags,
 	})
 	if err != nil {
 		return err
@@ -175,7 +177,7 @@ func (t iamResources) deleteUser(j *job) error {
 func (t iamResources) createManagedPolicy(j *job) error {
 	out, err := t.iam.CreatePolicy(j.call, &iamapi.CreatePolicyInput{
 		PolicyName: j.nameOrNew("ManagedPolicyName", 128), Path: j.text("Path"), Description: j.text("Description"),
-		PolicyDocument: document(j.properties, "PolicyDocument"), SystemTags: j.systemTags,
+		PolicyDocument: document(j.properties, "PolicyDocument"),
 	})
 	if err != nil {
 		return err
@@ -389,7 +391,8 @@ func (t iamResources) createAccessKey(j *job) error {
 	if err != nil {
 		return err
 	}
-	j.physicalID, j.attributes["SecretAccessKey"] = out.AccessKey.AccessKeyId, out.AccessKey.SecretAccessKey
+	j.physicalID, j.attributes["Id"] = out.AccessKey.AccessKeyId, out.AccessKey.AccessKeyId
+	j.attributes["SecretAccessKey"] = out.AccessKey.SecretAccessKey
 	if j.text("Status") == "Inactive" {
 		return t.setKeyStatus(j, "Inactive")
 	}

@@ -6,11 +6,13 @@ import (
 
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
+	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 	"github.com/crossaccount/crossaccount/template/cfn"
 )
 
 // s3Types returns the types of AWS::S3. Buckets do not get the tags
-// aws:cloudformation:… that they have in AWS.
+// aws:cloudformation:… that they have in AWS, because the sandbox's S3 has only
+// tags that its users set.
 //
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/AWS_S3.html
 func s3Types(s3 *s3api.Service) []resourceType {
@@ -30,7 +32,7 @@ func s3Types(s3 *s3api.Service) []resourceType {
 	}
 	for name := range setOf(`AbacStatus AccelerateConfiguration AccessControl AnalyticsConfigurations BucketEncryption
 		CorsConfiguration IntelligentTieringConfigurations InventoryConfigurations LifecycleConfiguration
-		LoggingConfiguration MetadataConfiguration MetadataTableConfiguration MetricsConfigurations
+		LoggingConfiguration BucketNamePrefix BucketNamespace MetadataConfiguration MetadataTableConfiguration MetricsConfigurations
 		NotificationConfiguration ObjectLockConfiguration ObjectLockEnabled OwnershipControls
 		ReplicationConfiguration WebsiteConfiguration`) {
 		bucket[name] = property{unsupported: true}
@@ -39,7 +41,7 @@ func s3Types(s3 *s3api.Service) []resourceType {
 		{
 			name: "AWS::S3::Bucket", nameProperty: "BucketName", tagged: true,
 			properties: bucket,
-			attributes: []string{"Arn", "DomainName", "DualStackDomainName", "RegionalDomainName"},
+			attributes: []string{"Arn", "DomainName", "DualStackDomainName", "RegionalDomainName", "WebsiteURL"},
 			create:     t.createBucket, update: t.updateBucket, delete: t.deleteBucket,
 		},
 		{
@@ -61,6 +63,11 @@ func (t s3Resources) createBucket(j *job) error {
 	if name == "" {
 		name = strings.ToLower(j.newName(63))
 	}
+	if t.s3.Exists(j.call, name) {
+		// S3 itself may accept the creation of a bucket one has; CloudFormation
+		// takes over nothing that it did not make.
+		return wire.Errorf(409, "BucketAlreadyExists", "%s already exists", name)
+	}
 	if err := t.s3.CreateBucket(j.call, name, tagMap(j.tags)); err != nil {
 		return err
 	}
@@ -70,6 +77,7 @@ func (t s3Resources) createBucket(j *job) error {
 	j.attributes["DomainName"] = name + ".s3." + partition.DNSSuffix
 	j.attributes["RegionalDomainName"] = name + ".s3." + j.call.Region + "." + partition.DNSSuffix
 	j.attributes["DualStackDomainName"] = name + ".s3.dualstack." + j.call.Region + "." + partition.DNSSuffix
+	j.attributes["WebsiteURL"] = "http://" + name + ".s3-website-" + j.call.Region + "." + partition.DNSSuffix
 	return t.configure(j)
 }
 

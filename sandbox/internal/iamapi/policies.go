@@ -20,7 +20,6 @@ type CreatePolicyInput struct {
 	PolicyDocument string
 	Description    string
 	Tags           []Tag
-	SystemTags     []Tag `wire:"-"` // see [CreateRoleInput]
 }
 
 // CreatePolicyOutput is the output of CreatePolicy.
@@ -46,7 +45,7 @@ func (s *Service) CreatePolicy(c *authz.Call, in *CreatePolicyInput) (*CreatePol
 		return nil, err
 	}
 	p, err := s.directory.CreateManagedPolicy(c.Now, directory.ManagedPolicy{
-		Account: c.Account(), Path: in.Path, Name: in.PolicyName, Description: in.Description, Tags: slices.Concat(in.Tags, in.SystemTags),
+		Account: c.Account(), Path: in.Path, Name: in.PolicyName, Description: in.Description, Tags: in.Tags,
 	}, document)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,6 @@
 package iamapi
 
 import (
-	"slices"
-
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/iam/reference"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
@@ -18,11 +16,6 @@ type CreateRoleInput struct {
 	MaxSessionDuration       *int   // seconds, 3,600 to 43,200; nil: 3,600
 	PermissionsBoundary      string // ARN of a managed policy; "" for none
 	Tags                     []Tag
-
-	// SystemTags are tags of AWS's own, whose keys begin with "aws:". Services
-	// such as CloudFormation set them; no request can, and no permission is
-	// needed.
-	SystemTags []Tag `wire:"-"`
 }
 
 // CreateRoleOutput is the output of CreateRole.
@@ -57,7 +50,7 @@ func (s *Service) CreateRole(c *authz.Call, in *CreateRoleInput) (*CreateRoleOut
 	}
 	role, err := s.directory.CreateRole(c.Now, directory.Role{
 		Identity: directory.Identity{
-			Account: c.Account(), Path: in.Path, Name: in.RoleName, Tags: slices.Concat(in.Tags, in.SystemTags), Boundary: in.PermissionsBoundary, Created: c.Now,
+			Account: c.Account(), Path: in.Path, Name: in.RoleName, Tags: in.Tags, Boundary: in.PermissionsBoundary, Created: c.Now,
 		},
 		Description: in.Description, Trust: trust, MaxSessionDuration: duration,
 	})

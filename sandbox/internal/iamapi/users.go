@@ -1,8 +1,6 @@
 package iamapi
 
 import (
-	"slices"
-
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/iam/reference"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
@@ -16,7 +14,6 @@ type CreateUserInput struct {
 	Path                string // "" means "/"
 	PermissionsBoundary string // ARN of a managed policy; "" for none
 	Tags                []Tag
-	SystemTags          []Tag `wire:"-"` // see [CreateRoleInput]
 }
 
 // CreateUserOutput is the output of CreateUser.
@@ -42,7 +39,7 @@ func (s *Service) CreateUser(c *authz.Call, in *CreateUserInput) (*CreateUserOut
 		return nil, err
 	}
 	u, err := s.directory.CreateUser(c.Now, directory.User{Identity: directory.Identity{
-		Account: c.Account(), Path: in.Path, Name: in.UserName, Tags: slices.Concat(in.Tags, in.SystemTags), Boundary: in.PermissionsBoundary, Created: c.Now,
+		Account: c.Account(), Path: in.Path, Name: in.UserName, Tags: in.Tags, Boundary: in.PermissionsBoundary, Created: c.Now,
 	}})
 	if err != nil {
 		return nil, err

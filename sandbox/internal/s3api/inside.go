@@ -29,6 +29,15 @@ func (s *Service) CreateBucket(c *authz.Call, bucket string, tags map[string]str
 	return s.inside(c, bucket, "CreateBucket").create(in)
 }
 
+// Exists reports whether there is a bucket of that name in the partition of the
+// call's region, whoever owns it. It needs no permission.
+func (s *Service) Exists(c *authz.Call, bucket string) bool {
+	id := bucketID{s.inside(c, bucket, "HeadBucket").partition, bucket}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.buckets[id] != nil
+}
+
 // DeleteBucket deletes an empty bucket.
 func (s *Service) DeleteBucket(c *authz.Call, bucket string) error {
 	return s.inside(c, bucket, "DeleteBucket").deleteBucket()
