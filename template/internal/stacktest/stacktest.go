@@ -95,6 +95,16 @@ var dangerous = []string{
 	"Ref", "Fn::Sub", `{"Ref":"x"}`, `","x":"`, "<", ">", "&", "file:///etc/passwd", "EOF", "-", "--", "*", "?", "é", "ÿ", " ", "\t", "\r", "\n", "a",
 }
 
+// Text generates texts that try to be something else, with references to the
+// variables and to a parameter Value in between.
+func Text() *rapid.Generator[string] {
+	references := []string{template.Ref("Value"), template.Partition, template.AccountID, template.Region, template.URLSuffix}
+	return rapid.Custom(func(t *rapid.T) string {
+		pieces := rapid.SliceOfN(rapid.SampledFrom(append(references, dangerous...)), 1, 8).Draw(t, "pieces")
+		return strings.Join(pieces, "")
+	})
+}
+
 // Hostile returns a legal stack whose texts try to be something else, and the
 // values for its parameters.
 func Hostile(t *rapid.T) (*template.Stack, map[string]string) {
