@@ -402,7 +402,8 @@ const (
 	FormatScript         TemplateFormat = "cli"            // a POSIX shell script of aws commands
 )
 
-// renderStack writes a stack in a format.
+// renderStack writes a stack in a format. What customers are sent a link to is
+// read back first.
 func renderStack(s *template.Stack, format TemplateFormat) ([]byte, error) {
 	write, ok := map[TemplateFormat]func(*template.Stack) ([]byte, error){
 		FormatCloudFormation: cfn.Write,
@@ -413,6 +414,9 @@ func renderStack(s *template.Stack, format TemplateFormat) ([]byte, error) {
 		return nil, NewError(CodeInvalidRequest, fmt.Sprintf("template format %q: unknown", clip(string(format))), "use cloudformation, terraform or cli", nil)
 	}
 	data, err := write(s)
+	if err == nil && format == FormatCloudFormation {
+		err = checkIssued(data, s)
+	}
 	if err != nil {
 		return nil, NewError(CodeTemplate, "template: "+err.Error(), "", err)
 	}
