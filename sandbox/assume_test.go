@@ -127,6 +127,7 @@ func TestAssumeRoleRefusalsLookTheSame(t *testing.T) {
 		{"wrong external ID", vendor, guarded, externalID + "x"},
 		{"external ID in another case", vendor, guarded, strings.ToUpper(externalID)},
 		{"role does not exist", vendor, "arn:aws:iam::222222222222:role/missing", externalID},
+		{"role of the caller's own account does not exist", vendor, "arn:aws:iam::111111111111:role/missing", ""},
 		{"account does not exist", vendor, "arn:aws:iam::999999999999:role/guarded", externalID},
 		{"other partition", vendor, "arn:aws-cn:iam::222222222222:role/guarded", externalID},
 		{"path left out", vendor, "arn:aws:iam::222222222222:role/nested", externalID},

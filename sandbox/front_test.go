@@ -84,6 +84,22 @@ func (q raw) send(t *testing.T, box http.RoundTripper) (status int, body string)
 	return response.StatusCode, html.UnescapeString(string(data))
 }
 
+// rawSession makes a session of the root user on a sandbox whose clock stands
+// at now.
+func rawSession(t *testing.T, box *sandboxtest.Sandbox, now time.Time) sandbox.Credentials {
+	t.Helper()
+	status, body := raw{
+		target: "https://sts.us-east-1.amazonaws.com/", body: "Action=GetSessionToken&Version=2011-06-15",
+		service: "sts", credentials: box.Account(vendorID).Root(), at: now,
+	}.send(t, box.RoundTripper())
+	if status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	return sandbox.Credentials{
+		AccessKeyID: element(body, "AccessKeyId"), SecretAccessKey: element(body, "SecretAccessKey"), SessionToken: element(body, "SessionToken"),
+	}
+}
+
 func element(body, name string) string {
 	_, rest, _ := strings.Cut(body, "<"+name+">")
 	value, _, _ := strings.Cut(rest, "</"+name+">")
@@ -104,6 +120,9 @@ func TestAuthenticationErrors(t *testing.T) {
 	unknown.AccessKeyID = "AKIAIOSFODNN7EXAMPLE"
 	withToken.SessionToken = "made up"
 	chinese := box.Account(strangerID).Root()
+	session := rawSession(t, box, now)
+	noToken, otherToken := session, session
+	noToken.SessionToken, otherToken.SessionToken = "", session.SessionToken[:len(session.SessionToken)-1]+"!"
 
 	const stsURL, s3URL, iamURL = "https://sts.us-east-1.amazonaws.com/", "https://s3.us-east-1.amazonaws.com/", "https://iam.amazonaws.com/"
 	tests := []struct {
@@ -117,6 +136,10 @@ func TestAuthenticationErrors(t *testing.T) {
 		{"sts, wrong secret", raw{target: stsURL, service: "sts", credentials: wrongSecret}, 403, "SignatureDoesNotMatch", "The request signature we calculated does not match"},
 		{"sts, unknown key", raw{target: stsURL, service: "sts", credentials: unknown}, 403, "InvalidClientTokenId", "The security token included in the request is invalid."},
 		{"sts, token that is none", raw{target: stsURL, service: "sts", credentials: withToken}, 403, "InvalidClientTokenId", "The security token included in the request is invalid."},
+		{"sts, session", raw{target: stsURL, service: "sts", credentials: session}, 200, "", ""},
+		{"sts, session without its token", raw{target: stsURL, service: "sts", credentials: noToken}, 403, "InvalidClientTokenId", ""},
+		{"sts, session with another token", raw{target: stsURL, service: "sts", credentials: otherToken}, 403, "InvalidClientTokenId", ""},
+		{"s3, session with another token", raw{method: "GET", target: s3URL, service: "s3", credentials: otherToken}, 400, "InvalidToken", ""},
 		{"sts, key of another partition", raw{target: stsURL, service: "sts", credentials: chinese}, 403, "InvalidClientTokenId", ""},
 		{"sts, key of its own partition", raw{target: "https://sts.cn-north-1.amazonaws.com.cn/", region: "cn-north-1", service: "sts", credentials: chinese}, 200, "", ""},
 		{"sts, unsigned", raw{target: stsURL}, 403, "MissingAuthenticationToken", "Request is missing Authentication Token"},

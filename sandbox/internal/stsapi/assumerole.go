@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/crossaccount/crossaccount/iam"
-	"github.com/crossaccount/crossaccount/iam/eval"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
@@ -221,7 +220,9 @@ func newSession(c *authz.Call, in *AssumeRoleInput) (*session, error) {
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_monitor.html
 func (s *session) authorize(c *authz.Call, arn string, role *directory.Role, found bool) error {
-	query := authz.Query{Resource: arn, Trust: true, ResourcePolicy: trustsNobody, RequestTags: s.requestTags}
+	// Without a role there is no trust policy, and without one that allows it
+	// nobody may assume a role, whatever its own policies say.
+	query := authz.Query{Resource: arn, Trust: true, RequestTags: s.requestTags}
 	if found {
 		query.ResourcePolicy = role.Trust.Compiled
 		query.ResourceTags = role.Tags
@@ -255,20 +256,3 @@ func (s *session) authorize(c *authz.Call, arn string, role *directory.Role, fou
 	}
 	return nil
 }
-
-// trustsNobody stands for the trust policy of a role that does not exist. It
-// names a service of the documentation domain, which nobody can be.
-var trustsNobody = func() *eval.Policy {
-	compiled, err := eval.Compile(&iam.Policy{
-		Version: iam.Version2012,
-		Statements: []iam.Statement{{
-			Effect:    iam.Allow,
-			Principal: &iam.Principals{Service: []string{"nobody.invalid"}},
-			Action:    []string{"sts:AssumeRole"},
-		}},
-	}, iam.KindTrust, "no such role")
-	if err != nil {
-		panic(err)
-	}
-	return compiled
-}()
