@@ -342,3 +342,64 @@ func TestGeneratedNames(t *testing.T) {
 		}
 	}
 }
+
+// Policies may look at what a request asks for, and at a stack's tags.
+func TestConditionKeys(t *testing.T) {
+	template := "Resources: {Policy: " + policy("made", "s3:GetObject") + "}"
+	tests := []struct {
+		name, condition string
+		change          func(*cloudformation.CreateStackInput)
+		allowed         bool
+	}{
+		{"types allowed", `{"ForAllValues:StringEquals":{"cloudformation:ResourceTypes":"AWS::IAM::ManagedPolicy"},"Null":{"cloudformation:ResourceTypes":"false"}}`,
+			func(in *cloudformation.CreateStackInput) { in.ResourceTypes = []string{"AWS::IAM::ManagedPolicy"} }, true},
+		{"types not given", `{"Null":{"cloudformation:ResourceTypes":"false"}}`, func(*cloudformation.CreateStackInput) {}, false},
+		{"no template URL", `{"Null":{"cloudformation:TemplateUrl":"true"}}`, func(*cloudformation.CreateStackInput) {}, true},
+		{"only template URLs", `{"StringLike":{"cloudformation:TemplateUrl":"https://vendor-templates.s3.*"}}`, func(*cloudformation.CreateStackInput) {}, false},
+		{"role", `{"StringEquals":{"cloudformation:RoleArn":"arn:aws:iam::111122223333:role/other"}}`,
+			func(in *cloudformation.CreateStackInput) {
+				in.RoleARN = aws.String("arn:aws:iam::111122223333:role/deployer")
+			}, false},
+		{"tags", `{"StringEquals":{"aws:RequestTag/Team":"platform"}}`,
+			func(in *cloudformation.CreateStackInput) {
+				in.Tags = []types.Tag{{Key: aws.String("Team"), Value: aws.String("platform")}}
+			}, true},
+		{"other tags", `{"StringEquals":{"aws:RequestTag/Team":"platform"}}`,
+			func(in *cloudformation.CreateStackInput) {
+				in.Tags = []types.Tag{{Key: aws.String("Team"), Value: aws.String("security")}}
+			}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			admin := newBench(t)
+			b := admin.as(admin.Account(customer).User("worker", allow(
+				`{"Effect":"Allow","Action":"cloudformation:CreateStack","Resource":"*","Condition":`+test.condition+`}`,
+				`{"Effect":"Allow","Action":"iam:*","Resource":"*"}`)))
+			in := &cloudformation.CreateStackInput{StackName: aws.String("example"), TemplateBody: &template, Capabilities: everyCapability}
+			test.change(in)
+			_, err := b.cfn.CreateStack(ctx, in)
+			if test.allowed && err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			if !test.allowed {
+				wantRefusal(t, err, "AccessDenied: ", "cloudformation:CreateStack")
+			}
+		})
+	}
+
+	admin := newBench(t)
+	_, err := admin.cfn.CreateStack(ctx, &cloudformation.CreateStackInput{
+		StackName: aws.String("example"), TemplateBody: &template, Capabilities: everyCapability,
+		Tags: []types.Tag{{Key: aws.String("Team"), Value: aws.String("platform")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for team, allowed := range map[string]bool{"platform": true, "security": false} {
+		b := admin.as(admin.Account(customer).User(team, allow(`{"Effect":"Allow","Action":"cloudformation:DescribeStacks","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/Team":"`+team+`"}}}`)))
+		_, err := b.cfn.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String("example")})
+		if allowed != (err == nil) {
+			t.Errorf("team %s: %v", team, err)
+		}
+	}
+}

@@ -180,7 +180,7 @@ func (s *Service) deleteSteps(op *operation) {
 	op.push(func(now time.Time) {
 		if err := s.exportsInUse(st, nil); err != nil {
 			// AWS puts the stack back where it was and says why.
-			s.setStatus(st, op.before.status, wireMessage(err), now)
+			s.setStatus(st, op.statusBefore, wireMessage(err), now)
 			return
 		}
 		for _, r := range deletionOrder(slices.Concat(st.resources, st.orphans)) {

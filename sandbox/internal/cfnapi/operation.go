@@ -29,8 +29,8 @@ type operation struct {
 	onFailure      string // of a creation: "ROLLBACK", "DELETE" or "DO_NOTHING"
 	keepOnFailure  bool   // of an update: do not roll back
 	failedDeletion []string
-	failedRestores []string                        // of a rollback
-	before         struct{ status, reason string } // of the stack
+	failedRestores []string // of a rollback
+	statusBefore   string   // of the stack, before its deletion
 }
 
 // A step does one thing at the time it is due.

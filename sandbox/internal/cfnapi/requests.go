@@ -329,8 +329,7 @@ func (s *Service) DeleteStack(c *authz.Call, in *DeleteStackInput) (*Empty, erro
 		s.end(st.operation) // a creation in progress is given up
 	}
 	st.retainOnDelete, st.lastToken = in.RetainResources, in.ClientRequestToken
-	op := &operation{stack: st, call: call}
-	op.before.status, op.before.reason = st.status, st.reason
+	op := &operation{stack: st, call: call, statusBefore: st.status}
 	s.setStatus(st, deleteInProgress, "User Initiated", c.Now)
 	s.deleteSteps(op)
 	s.start(op, c.Now)
