@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 
@@ -179,55 +178,31 @@ func (s *story) start(ctx context.Context) error {
 func hidden(externalID string) string { return externalID[:min(8, len(externalID)/4)] + "…" }
 
 func (s *story) launch(ctx context.Context) error {
-	stack, err := readLaunchLink(s.link.LaunchURL)
+	link, err := crossaccount.ParseLaunchLink(s.link.LaunchURL)
 	if err != nil {
 		return err
 	}
-	client := cloudformation.NewFromConfig(s.acme, func(o *cloudformation.Options) { o.Region = stack.region })
+	var parameters []cfntypes.Parameter
+	for name, value := range link.Parameters {
+		parameters = append(parameters, cfntypes.Parameter{ParameterKey: aws.String(name), ParameterValue: aws.String(value)})
+	}
+	client := cloudformation.NewFromConfig(s.acme, func(o *cloudformation.Options) { o.Region = link.Region })
 	_, err = client.CreateStack(ctx, &cloudformation.CreateStackInput{
-		StackName:    &stack.name,
-		TemplateURL:  &stack.templateURL,
-		Parameters:   stack.parameters,
+		StackName:    &link.StackName,
+		TemplateURL:  &link.TemplateURL,
+		Parameters:   parameters,
 		Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
 	})
 	if err != nil {
 		return err
 	}
-	outputs, err := s.waitForStack(ctx, client, stack.name)
+	outputs, err := s.waitForStack(ctx, client, link.StackName)
 	if err != nil {
 		return err
 	}
-	s.roleARN = outputs["RoleArn"]
-	s.say("stack %s is complete: %s", stack.name, s.roleARN)
+	s.roleARN = outputs[crossaccount.OutputRoleARN]
+	s.say("stack %s is complete: %s", link.StackName, s.roleARN)
 	return nil
-}
-
-// A launchLink is what the console reads from a quick-create link.
-type launchLink struct {
-	region, templateURL, name string
-	parameters                []cfntypes.Parameter
-}
-
-func readLaunchLink(link string) (launchLink, error) {
-	parsed, err := url.Parse(link)
-	if err != nil {
-		return launchLink{}, err
-	}
-	_, query, ok := strings.Cut(parsed.EscapedFragment(), "?")
-	if !ok {
-		return launchLink{}, errors.New("the launch link has no parameters")
-	}
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return launchLink{}, err
-	}
-	l := launchLink{region: parsed.Query().Get("region"), templateURL: values.Get("templateURL"), name: values.Get("stackName")}
-	for name := range values {
-		if key, ok := strings.CutPrefix(name, "param_"); ok {
-			l.parameters = append(l.parameters, cfntypes.Parameter{ParameterKey: aws.String(key), ParameterValue: aws.String(values.Get(name))})
-		}
-	}
-	return l, nil
 }
 
 func (s *story) waitForStack(ctx context.Context, client *cloudformation.Client, name string) (map[string]string, error) {
