@@ -65,7 +65,7 @@ func (s *story) run(ctx context.Context) error {
 		if err := step.do(ctx); err != nil {
 			fmt.Fprintf(s.out, "    FAILED: %v\n", err)
 			if ctx.Err() != nil {
-				return &exitError{code: ExitUndetermined}
+				return &exitError{ExitUndetermined, errors.New("interrupted")}
 			}
 			return &exitError{ExitNo, fmt.Errorf("step %d did not go as expected", i+1)}
 		}
