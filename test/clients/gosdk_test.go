@@ -202,7 +202,8 @@ func (g *goSDK) uploadInParts(client *s3.Client, file, key string) error {
 	if err != nil {
 		return err
 	}
-	upload, err := client.CreateMultipartUpload(g.ctx, &s3.CreateMultipartUploadInput{Bucket: &g.Bucket, Key: &key})
+	algorithm := s3types.ChecksumAlgorithmCrc32 // as of the transfer manager, and of the other SDKs
+	upload, err := client.CreateMultipartUpload(g.ctx, &s3.CreateMultipartUploadInput{Bucket: &g.Bucket, Key: &key, ChecksumAlgorithm: algorithm})
 	if err != nil {
 		return err
 	}
@@ -211,15 +212,13 @@ func (g *goSDK) uploadInParts(client *s3.Client, file, key string) error {
 	for offset := int64(0); offset < info.Size(); offset += partSize {
 		number := aws.Int32(int32(len(parts) + 1))
 		part, err := client.UploadPart(g.ctx, &s3.UploadPartInput{
-			Bucket: &g.Bucket, Key: &key, UploadId: upload.UploadId, PartNumber: number, ChecksumAlgorithm: upload.ChecksumAlgorithm,
+			Bucket: &g.Bucket, Key: &key, UploadId: upload.UploadId, PartNumber: number, ChecksumAlgorithm: algorithm,
 			Body: io.NewSectionReader(f, offset, min(partSize, info.Size()-offset)),
 		})
 		if err != nil {
 			return err
 		}
-		parts = append(parts, s3types.CompletedPart{
-			PartNumber: number, ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32, ChecksumCRC64NVME: part.ChecksumCRC64NVME,
-		})
+		parts = append(parts, s3types.CompletedPart{PartNumber: number, ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32})
 	}
 	_, err = client.CompleteMultipartUpload(g.ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &g.Bucket, Key: &key, UploadId: upload.UploadId, MultipartUpload: &s3types.CompletedMultipartUpload{Parts: parts},
