@@ -282,3 +282,61 @@ func permissionField(path string) string {
 	}
 	return ""
 }
+
+// selfGranting are the actions with which a principal can give itself, or a role
+// it then uses, permissions it does not have.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+var selfGranting = []string{
+	"iam:AttachRolePolicy", "iam:PutRolePolicy", "iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion",
+	"iam:UpdateAssumeRolePolicy", "iam:DeleteRolePermissionsBoundary", "iam:PutRolePermissionsBoundary",
+	"iam:AttachUserPolicy", "iam:PutUserPolicy", "iam:CreateAccessKey", "iam:AttachGroupPolicy", "iam:PutGroupPolicy",
+}
+
+// warnOfSelfGranting warns of permissions that amount to being administrator:
+// changing any role, user or policy, without a permissions boundary.
+func (f *findings) warnOfSelfGranting(field string, permissions []Permission) {
+	for i, p := range permissions {
+		if p.Effect == string(iam.Deny) || !slices.ContainsFunc(p.Resources, namesEverybody) || boundaryRequired(p.Condition) {
+			continue
+		}
+		for j, action := range p.Actions {
+			at := slices.IndexFunc(selfGranting, func(known string) bool {
+				return iam.MatchWildcard(strings.ToLower(action), strings.ToLower(known))
+			})
+			if at >= 0 {
+				f.warn("self_granting", fmt.Sprintf("%s[%d].actions[%d]", field, i, j),
+					selfGranting[at]+" on all resources lets the role give itself every permission in the account",
+					"name the resources, set a permissions boundary for the role, or require one with the condition key iam:PermissionsBoundary")
+				break
+			}
+		}
+	}
+}
+
+// namesEverybody reports whether a resource covers roles, users or policies
+// without naming them.
+func namesEverybody(resource string) bool {
+	if resource == "*" {
+		return true
+	}
+	a, err := iam.ParseARN(resource)
+	return err == nil && iam.MatchWildcard(a.Service, "iam") &&
+		(strings.HasPrefix(a.Resource, "*") || strings.HasSuffix(a.Resource, "/*") && strings.Count(a.Resource, "/") == 1)
+}
+
+// boundaryRequired reports whether a condition asks for a permissions boundary.
+func boundaryRequired(condition map[string]interface{}) bool {
+	for _, keys := range condition {
+		m := indirect(reflect.ValueOf(keys))
+		if m.Kind() != reflect.Map || m.Type().Key().Kind() != reflect.String {
+			continue
+		}
+		for _, key := range sortedKeys(m) {
+			if strings.EqualFold(key, "iam:PermissionsBoundary") {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -96,6 +96,10 @@ func (b *stackBuilder) stack() *template.Stack {
 	config := b.in.Config
 	ongoing := b.statements("ongoing_permissions", config.OngoingPermissions)
 	setup := b.statements("setup_permissions", config.SetupPermissions)
+	if b.in.PermissionsBoundary == "" {
+		b.warnOfSelfGranting("ongoing_permissions", config.OngoingPermissions)
+		b.warnOfSelfGranting("setup_permissions", config.SetupPermissions)
+	}
 	if len(ongoing)+len(setup) == 0 {
 		b.warn("no_permissions", "ongoing_permissions", "there are no permissions, so the role can do nothing", "list what the service needs in ongoing_permissions and setup_permissions")
 	}

@@ -16,9 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/crossaccount/crossaccount/iam"
-	"github.com/crossaccount/crossaccount/iam/eval"
 	"github.com/crossaccount/crossaccount/iam/lint"
-	"github.com/crossaccount/crossaccount/iam/reference"
 	"github.com/crossaccount/crossaccount/template"
 	"github.com/crossaccount/crossaccount/template/cfn"
 )
@@ -125,87 +123,6 @@ func theRole(t testing.TB, s *template.Stack) *template.Role {
 		t.Fatal("the stack has no role")
 	}
 	return r.Kind.(*template.Role)
-}
-
-// The trust policy, asked as AWS would ask it.
-func TestTrustPolicyDecides(t *testing.T) {
-	const broker, probe, other = "arn:aws:iam::111122223333:role/broker", "arn:aws:iam::111122223333:role/probe", "arn:aws:iam::111122223333:role/other"
-	narrow := minimalInput()
-	narrow.TrustedRoles = []string{broker, probe}
-	narrow.SessionTags, narrow.SourceIdentity = true, true
-	wild := minimalInput()
-	wild.TrustedRoles = []string{"arn:aws:iam::111122223333:role/br*"}
-	plain := minimalInput()
-
-	type attempt struct {
-		name       string
-		in         stackInput
-		parameters []string
-		principal  string
-		action     string
-		externalID string // "-" for none
-		want       eval.Verdict
-	}
-	const assume = "sts:AssumeRole"
-	tests := []attempt{
-		{"right", plain, nil, other, assume, "acme-Abc123", eval.Allowed},
-		{"missing", plain, nil, other, assume, "-", eval.ImplicitlyDenied},
-		{"wrong", plain, nil, other, assume, "acme-Abc124", eval.ImplicitlyDenied},
-		{"case flipped", plain, nil, other, assume, "ACME-aBC123", eval.ImplicitlyDenied},
-		{"prefix", plain, nil, other, assume, "acme-Abc12", eval.ImplicitlyDenied},
-		{"empty, as the previous one is", plain, nil, other, assume, "", eval.ImplicitlyDenied},
-		{"another account", plain, nil, "arn:aws:iam::999999999999:role/broker", assume, "acme-Abc123", eval.ImplicitlyDenied},
-		{"new, while it is changed", plain, []string{ParameterPreviousExternalID, "older"}, other, assume, "acme-Abc123", eval.Allowed},
-		{"previous, while it is changed", plain, []string{ParameterPreviousExternalID, "older"}, other, assume, "older", eval.Allowed},
-		{"wrong, while it is changed", plain, []string{ParameterPreviousExternalID, "older"}, other, assume, "old", eval.ImplicitlyDenied},
-		{"previous, afterwards", plain, nil, other, assume, "older", eval.ImplicitlyDenied},
-		{"broker", narrow, nil, broker, assume, "acme-Abc123", eval.Allowed},
-		{"probe", narrow, nil, probe, assume, "acme-Abc123", eval.Allowed},
-		{"broker without", narrow, nil, broker, assume, "-", eval.ImplicitlyDenied},
-		{"a role that is not ours to use", narrow, nil, other, assume, "acme-Abc123", eval.ImplicitlyDenied},
-		{"a role named like the broker", narrow, nil, broker + "2", assume, "acme-Abc123", eval.ImplicitlyDenied},
-		{"broker by wildcard", wild, nil, broker, assume, "acme-Abc123", eval.Allowed},
-		{"other by wildcard", wild, nil, other, assume, "acme-Abc123", eval.ImplicitlyDenied},
-		{"tags by the broker", narrow, nil, broker, "sts:TagSession", "-", eval.Allowed},
-		{"tags by another", narrow, nil, other, "sts:TagSession", "-", eval.ImplicitlyDenied},
-		{"source identity by the broker", narrow, nil, broker, "sts:SetSourceIdentity", "-", eval.Allowed},
-		{"source identity by another", narrow, nil, other, "sts:SetSourceIdentity", "-", eval.ImplicitlyDenied},
-		{"tags that are not asked for", plain, nil, broker, "sts:TagSession", "acme-Abc123", eval.ImplicitlyDenied},
-		{"web identity", plain, nil, broker, "sts:AssumeRoleWithWebIdentity", "acme-Abc123", eval.ImplicitlyDenied},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			stack := resolved(t, mustBuild(t, test.in), test.parameters...)
-			trust, err := eval.Compile(theRole(t, stack).Trust, iam.KindTrust, "trust")
-			if err != nil {
-				t.Fatal(err)
-			}
-			account := strings.Split(test.principal, ":")[4]
-			all, err := eval.Compile(&iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{{Effect: iam.Allow, Action: []string{"sts:*"}, Resource: []string{"*"}}}}, iam.KindIdentity, "all")
-			if err != nil {
-				t.Fatal(err)
-			}
-			var context iam.Context
-			context.Set("aws:PrincipalArn", test.principal)
-			context.Set("aws:PrincipalAccount", account)
-			if test.externalID != "-" {
-				context.Set("sts:ExternalId", test.externalID)
-			}
-			role := strings.TrimPrefix(test.principal, "arn:aws:iam::"+account+":role/")
-			got := eval.Decide(&eval.Input{
-				Request: &iam.Request{
-					Principal: iam.Principal{Type: iam.PrincipalRoleSession, Account: iam.AccountID(account), RoleARN: test.principal,
-						ARN: "arn:aws:sts::" + account + ":assumed-role/" + role + "/session"},
-					Action: test.action, Resource: "arn:aws:iam::444455556666:role/Acme-Analytics/Acme-Analytics-access", ResourceAccount: "444455556666",
-					Context: context,
-				},
-				Identity: []*eval.Policy{all}, Resource: trust,
-			})
-			if got.Verdict != test.want {
-				t.Errorf("verdict %v, want %v", got.Verdict, test.want)
-			}
-		})
-	}
 }
 
 // policyDocuments returns the managed policies of a resolved stack by name.
@@ -381,92 +298,38 @@ func TestNoPermissionsIsAWarning(t *testing.T) {
 	}
 }
 
-// grants lists what statements grant: one line for every pair of an action and
-// a resource.
-func grants(statements []iam.Statement) []string {
-	var all []string
-	for _, s := range statements {
-		for _, action := range s.Action {
-			for _, resource := range s.Resource {
-				all = append(all, fmt.Sprint(s.Effect, " ", action, " ", resource, " ", s.Conditions))
-			}
+// Fault 11: permissions with which the role can make itself administrator.
+func TestSelfGrantingIsAWarning(t *testing.T) {
+	warned := func(boundary string, p Permission) bool {
+		in := typicalInput()
+		in.PermissionsBoundary = boundary
+		in.Config.SetupPermissions = []Permission{p}
+		_, warnings, err := buildStack(in)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-func TestSplitLosesNothingAndIsStable(t *testing.T) {
-	size := (&template.Stack{}).Size
-	rapid.Check(t, func(t *rapid.T) {
-		statement := rapid.Custom(func(t *rapid.T) iam.Statement {
-			word := func(kind string, longest int) []string {
-				return rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) string {
-					return kind + strings.Repeat("x", rapid.IntRange(0, longest).Draw(t, "length")) + fmt.Sprint(rapid.IntRange(0, 9999).Draw(t, "n"))
-				}), 1, rapid.SampledFrom([]int{1, 3, 60}).Draw(t, "most"), rapid.ID[string]).Draw(t, kind)
-			}
-			s := iam.Statement{Effect: rapid.SampledFrom([]iam.Effect{iam.Allow, iam.Deny}).Draw(t, "effect"), Action: word("s3:", 100), Resource: word("arn:aws:s3:::", 300)}
-			if rapid.Bool().Draw(t, "conditional") {
-				s.Conditions = []iam.Condition{when("StringEquals", "aws:username", "x")}
-			}
-			return s
+		return slices.ContainsFunc(warnings, func(w Warning) bool {
+			return w.Code == "self_granting" && w.Field == "setup_permissions[0].actions[0]" && w.Remedy != ""
 		})
-		statements := rapid.SliceOfN(statement, 1, 12).Draw(t, "statements")
-		for i := range statements {
-			statements[i].Sid = rapid.SampledFrom([]string{"", strings.Repeat("S", rapid.IntRange(1, 300).Draw(t, "sid length")) + fmt.Sprint(i), fmt.Sprintf("S%dPart2", i-1)}).Draw(t, "sid")
-		}
-		policies, err := split(statements, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var spread []iam.Statement
-		for _, p := range policies {
-			if n := p.Size(); n > reference.MaxManagedPolicySize {
-				t.Fatalf("a policy has %d characters", n)
-			}
-			spread = append(spread, p.Statements...)
-		}
-		if diff := cmp.Diff(grants(statements), grants(spread)); diff != "" {
-			t.Fatal(diff)
-		}
-		// One more statement at the end changes at most one of the policies, if
-		// it need not be divided.
-		extra := iam.Statement{Effect: iam.Allow, Action: []string{"sqs:SendMessage"}, Resource: []string{"*"}}
-		more, err := split(append(slices.Clone(statements), extra), size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		changed := 0
-		for i, p := range policies {
-			if !cmp.Equal(p.Statements, more[i].Statements) {
-				changed++
-			}
-		}
-		if changed > 1 || changed+len(more)-len(policies) != 1 {
-			t.Fatalf("%d policies changed and %d were added", changed, len(more)-len(policies))
-		}
-	})
-}
-
-func TestSplitPartsHaveTheirOwnSids(t *testing.T) {
-	var resources []string
-	for i := range 500 {
-		resources = append(resources, fmt.Sprintf("arn:aws:s3:::bucket-number-%d/*", i))
 	}
-	policies, err := split([]iam.Statement{
-		{Sid: "Big", Effect: iam.Allow, Action: []string{"s3:GetObject"}, Resource: resources},
-		{Sid: "BigPart2", Effect: iam.Allow, Action: []string{"s3:PutObject"}, Resource: []string{"*"}},
-	}, (&template.Stack{}).Size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for _, p := range policies {
-		for _, s := range p.Statements {
-			if seen[s.Sid] {
-				t.Errorf("two statements have the sid %q", s.Sid)
-			}
-			seen[s.Sid] = true
+	requires := map[string]any{"StringEquals": map[string]any{"iam:PermissionsBoundary": "arn:aws:iam::${AWS::AccountId}:policy/limits"}}
+	for name, test := range map[string]struct {
+		boundary string
+		p        Permission
+		want     bool
+	}{
+		"all roles":           {"", Permission{Actions: []string{"iam:AttachRolePolicy"}, Resources: []string{"*"}}, true},
+		"by wildcard":         {"", Permission{Actions: []string{"iam:Put*"}, Resources: []string{"arn:aws:iam::${AWS::AccountId}:role/*"}}, true},
+		"everything":          {"", Permission{Actions: []string{"*"}, Resources: []string{"*"}}, true},
+		"roles of one path":   {"", Permission{Actions: []string{"iam:AttachRolePolicy"}, Resources: []string{"arn:aws:iam::${AWS::AccountId}:role/acme/*"}}, false},
+		"with a boundary":     {"limits", Permission{Actions: []string{"iam:AttachRolePolicy"}, Resources: []string{"*"}}, false},
+		"boundary required":   {"", Permission{Actions: []string{"iam:AttachRolePolicy"}, Resources: []string{"*"}, Condition: requires}, false},
+		"denied":              {"", Permission{Effect: "Deny", Actions: []string{"iam:AttachRolePolicy"}, Resources: []string{"*"}}, false},
+		"reading":             {"", Permission{Actions: []string{"iam:Get*"}, Resources: []string{"*"}}, false},
+		"another service's *": {"", Permission{Actions: []string{"s3:*"}, Resources: []string{"*"}}, false},
+	} {
+		if got := warned(test.boundary, test.p); got != test.want {
+			t.Errorf("%s: warned: %v, want %v", name, got, test.want)
 		}
 	}
 }
@@ -544,64 +407,4 @@ func TestHostileConfigurations(t *testing.T) {
 			}
 		}
 	})
-}
-
-// Rule 7: bytes that differ from what was built are not issued.
-func TestRule7_ChangedBytesAreNotIssued(t *testing.T) {
-	s := mustBuild(t, everythingInput())
-	data, err := renderStack(s, FormatCloudFormation)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := checkIssued(data, s); err != nil {
-		t.Fatal(err)
-	}
-	for name, change := range map[string][2]string{
-		"vendor":      {"iam::111122223333:root", "iam::999999999999:root"},
-		"external ID": {`"sts:ExternalId"`, `"sts:RoleSessionName"`},
-		"operator":    {`"StringEquals"`, `"StringLike"`},
-		"action":      {`"s3:GetObject"`, `"s3:*"`},
-		"condition":   {`"SetupPhaseActive",`, `"HasPreviousExternalIdX",`},
-		"inline":      {`"iam:GetRolePolicy"`, `"iam:PutRolePolicy"`},
-		"type":        {`"AWS::IAM::ManagedPolicy"`, `"AWS::IAM::Policy"`},
-		"syntax":      {`"Resources"`, `Resources`},
-	} {
-		changed := strings.Replace(string(data), change[0], change[1], 1)
-		if changed == string(data) {
-			t.Errorf("%s: nothing to change", name)
-		}
-		if err := checkIssued([]byte(changed), s); err == nil {
-			t.Errorf("%s: a template with %s for %s would be issued", name, change[1], change[0])
-		}
-	}
-}
-
-// Rule 7: the exact bytes of every policy that is issued pass the linter.
-func TestRule7_IssuedPoliciesPassTheLinter(t *testing.T) {
-	for name, in := range map[string]stackInput{"minimal": minimalInput(), "typical": typicalInput(), "everything": everythingInput()} {
-		t.Run(name, func(t *testing.T) {
-			s := resolved(t, mustBuild(t, in), ParameterPreviousExternalID, "acme-older")
-			documents := policyDocuments(s)
-			role := theRole(t, s)
-			documents["trust"] = role.Trust
-			for _, p := range role.Inline {
-				documents[p.Name] = p.Document
-			}
-			for name, p := range documents {
-				data, err := p.MarshalJSON()
-				if err != nil {
-					t.Fatal(err)
-				}
-				o := lint.Options{Kind: iam.KindIdentity}
-				if name == "trust" {
-					o = lint.Options{Kind: iam.KindTrust, CrossAccount: true}
-				}
-				for _, f := range lint.Document(data, o) {
-					if f.Severity >= lint.Error {
-						t.Errorf("%s: %v", name, f)
-					}
-				}
-			}
-		})
-	}
 }
