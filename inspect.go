@@ -46,6 +46,9 @@ func (v *verification) inspect(ctx context.Context, issued *types.Credentials) {
 		v.add(Step{Name: StepSelfInspected, Expectation: expectation, Result: Skipped, Detail: problem + "; this is no fault"})
 		check = func(s iam.Statement) (PermissionState, string) { return v.simulate(ctx, client, s, problem) }
 	}
+	if found.trust != "" {
+		v.trust(found.trust)
+	}
 	v.report.Permissions = v.checkAll(c.config.OngoingPermissions, check)
 	v.report.SetupPermissions = v.checkAll(c.config.SetupPermissions, check)
 	for i := range v.report.SetupPermissions {
@@ -99,8 +102,9 @@ func (v *verification) resolved(s iam.Statement) iam.Statement {
 // rolePolicies are the statements of a role's own policies.
 type rolePolicies struct {
 	statements []iam.Statement
-	boundary   bool // the role has a permissions boundary
-	foreign    bool // a statement has NotAction or NotResource
+	trust      string // as IAM returns it: escaped
+	boundary   bool   // the role has a permissions boundary
+	foreign    bool   // a statement has NotAction or NotResource
 }
 
 // ownPolicies reads the role's policies with the role's own credentials. The
@@ -136,6 +140,7 @@ func (v *verification) ownPolicies(ctx context.Context, client *awsiam.Client) (
 		output, err := client.GetRole(ctx, &awsiam.GetRoleInput{RoleName: name})
 		if err == nil && output.Role != nil {
 			found.boundary = output.Role.PermissionsBoundary != nil
+			found.trust = aws.ToString(output.Role.AssumeRolePolicyDocument)
 		}
 		return err
 	}) {

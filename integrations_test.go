@@ -1,6 +1,7 @@
 package crossaccount_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -214,5 +215,35 @@ func TestARoleThatDisappearsIsNoticed(t *testing.T) {
 	report, err := w.client.Check(t.Context(), "one", w.only("one").ID)
 	if err != nil || report.Code != crossaccount.CodeRoleRefused || w.only("one").State != crossaccount.StateDegraded {
 		t.Errorf("the check: %+v, %v; the integration is %s", report, err, w.only("one").State)
+	}
+}
+
+// A meddler changes the record between two reads of it.
+type meddler struct {
+	*crossaccount.MemoryStorage
+	meddle func()
+}
+
+func (m *meddler) Get(ctx context.Context, customerID, id string) (*crossaccount.Integration, error) {
+	if meddle := m.meddle; meddle != nil {
+		m.meddle = nil
+		meddle()
+	}
+	return m.MemoryStorage.Get(ctx, customerID, id)
+}
+
+func TestNothingComesBetweenVerifyingAndStoring(t *testing.T) {
+	w := newWorld(t)
+	id := w.start("one").ExternalID
+	good := w.box.Account(oneID).Role("good", trustWith("StringEquals", id), nil)
+	open := w.box.Account(oneID).Role("open", trustWith("", ""), nil)
+	if report := w.verify("one", good); report.Result != crossaccount.Passed {
+		t.Fatal(report.Message)
+	}
+	client := w.newClient(crossaccount.WithStorage(&meddler{w.store, func() { w.verify("one", open) }}))
+	err := client.StoreCustomerCredentials(t.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: "one", RoleARN: good})
+	wantCode(t, err, crossaccount.CodeNotVerified)
+	if i := w.only("one"); i.State.Usable() || i.RoleARN != "" {
+		t.Errorf("the integration is %s with %q", i.State, i.RoleARN)
 	}
 }

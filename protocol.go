@@ -79,7 +79,7 @@ func (v *verification) run(ctx context.Context) error {
 	}
 	if v.identity(ctx, issued) && v.control(ctx) && v.refusals(ctx) && v.assumeAgain(ctx) {
 		v.report.Controlled = v.isControl
-		v.report.Result = Passed
+		v.report.Result, v.report.Code = Passed, ""
 		v.extras(ctx)
 		v.inspect(ctx, issued)
 	}
@@ -211,6 +211,9 @@ func (v *verification) control(ctx context.Context) bool {
 	return true
 }
 
+// trustRemedy says how a role is made to require the external ID.
+const trustRemedy = "in the role's trust policy, require sts:ExternalId with StringEquals and exactly the external ID of this integration; updating the stack with our template does it"
+
 // refusals are the three calls that must fail. It stops at the first that does
 // not.
 func (v *verification) refusals(ctx context.Context) bool {
@@ -223,7 +226,6 @@ func (v *verification) refusals(ctx context.Context) bool {
 	if *flipped == v.externalID {
 		flipped = nil
 	}
-	const whatToDo = "in the role's trust policy, require sts:ExternalId with StringEquals and exactly the external ID of this integration; updating the stack with our template does it"
 	for _, probe := range []struct {
 		step       string
 		externalID *string
@@ -245,7 +247,7 @@ func (v *verification) refusals(ctx context.Context) bool {
 		case refused:
 			v.recordRefusal(probe.step)
 		case accepted:
-			v.fail(probe.step, Failed, CodeExternalIDNotRequired, probe.message, whatToDo)
+			v.fail(probe.step, Failed, CodeExternalIDNotRequired, probe.message, trustRemedy)
 			return false
 		default:
 			v.inconclusive(probe.step, err)

@@ -72,6 +72,7 @@ const (
 	StepSourceIdent   = "source_identity" // sessions may carry a source identity
 	StepSessionTags   = "session_tags"    // sessions may carry tags
 	StepSelfInspected = "self_inspection" // the role may read its own policies
+	StepTrustPolicy   = "trust_policy"    // its trust policy has no other way in
 )
 
 // Step returns the step with the given name, or nil.

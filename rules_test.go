@@ -370,3 +370,38 @@ func TestRule8_NamesStayWithinQuotasForEveryCustomer(t *testing.T) {
 		wantCode(t, err, crossaccount.CodeInvalidRequest)
 	}
 }
+
+// The probes cannot see what a trust policy allows to others; reading it can.
+func TestRule2_AnotherWayInIsSeenInTheTrustPolicy(t *testing.T) {
+	w := newWorld(t)
+	id := w.start("one").ExternalID
+	const inspect = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:GetRole","Resource":"*"}]}`
+	required := `{"Effect":"Allow","Principal":{"AWS":"` + vendorID + `"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":["` + id + `"]}}}`
+	for name, test := range map[string]struct {
+		second string
+		code   crossaccount.Code
+	}{
+		"nothing":         {`{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole","Condition":{"Bool":{"aws:SecureTransport":"false"}}}`, ""},
+		"tags":            {`{"Effect":"Allow","Principal":{"AWS":"` + vendorID + `"},"Action":"sts:TagSession"}`, ""},
+		"own-service":     {`{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}`, ""},
+		"other-account":   {`{"Effect":"Allow","Principal":{"AWS":"` + twoID + `"},"Action":"sts:AssumeRole"}`, ""},
+		"previous-id":     {`{"Effect":"Allow","Principal":{"AWS":"` + vendorID + `"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"previous"}}}`, ""},
+		"another-role":    {`{"Effect":"Allow","Principal":{"AWS":"` + vendorID + `"},"Action":"sts:AssumeRole","Condition":{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::` + vendorID + `:role/support*"}}}`, crossaccount.CodeExternalIDNotRequired},
+		"named-role":      {`{"Effect":"Allow","Principal":{"AWS":"` + canaryARN + `"},"Action":"sts:AssumeRole"}`, crossaccount.CodeExternalIDNotRequired},
+		"from-an-address": {`{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}}`, crossaccount.CodeExternalIDNotRequired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			role := w.box.Account(oneID).Role(name, `{"Version":"2012-10-17","Statement":[`+required+`,`+test.second+`]}`, []string{inspect})
+			report := newVerification(w, t, "one", role)
+			if report.Code != test.code || (test.code == "") != (report.Result == crossaccount.Passed) {
+				t.Errorf("got %s with code %q, want %q: %+v", report.Result, report.Code, test.code, report.Step(crossaccount.StepTrustPolicy))
+			}
+			if step := report.Step(crossaccount.StepTrustPolicy); step == nil || (step.Result == crossaccount.Passed) != (test.code == "") {
+				t.Errorf("step: %+v", step)
+			}
+			if step := report.Step(crossaccount.StepAssumeAgain); step.Result != crossaccount.Passed {
+				t.Errorf("the probes already noticed: %+v", report.Steps)
+			}
+		})
+	}
+}
