@@ -64,7 +64,10 @@ func (m *MemoryStorage) MarshalJSON() ([]byte, error) {
 
 // Create implements [CredentialStorage].
 func (m *MemoryStorage) Create(ctx context.Context, integration *Integration, change Change) error {
-	if err := checkWrite(ctx, integration); err != nil {
+	if ctx.Err() != nil {
+		return cancelled(ctx.Err())
+	}
+	if err := integration.Validate(); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -81,7 +84,10 @@ func (m *MemoryStorage) Create(ctx context.Context, integration *Integration, ch
 
 // Update implements [CredentialStorage].
 func (m *MemoryStorage) Update(ctx context.Context, integration *Integration, change Change) error {
-	if err := checkWrite(ctx, integration); err != nil {
+	if ctx.Err() != nil {
+		return cancelled(ctx.Err())
+	}
+	if err := integration.Validate(); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -89,7 +95,7 @@ func (m *MemoryStorage) Update(ctx context.Context, integration *Integration, ch
 	old, exists := m.integrations[keyOf(integration)]
 	switch {
 	case !exists:
-		return unknownIntegration()
+		return UnknownIntegration()
 	case old.Version != integration.Version:
 		return conflict("the integration was changed in the meantime")
 	case !old.State.CanBecome(integration.State):
@@ -101,29 +107,6 @@ func (m *MemoryStorage) Update(ctx context.Context, integration *Integration, ch
 		return err
 	}
 	m.put(integration, old, old.Version+1, change)
-	return nil
-}
-
-// IllegalMove is the error for a transition that [State.CanBecome] refuses.
-func IllegalMove(from, to State) *Error {
-	return NewError(CodeIllegalState, "an integration that is "+string(from)+" cannot become "+string(to), "", nil)
-}
-
-func checkWrite(ctx context.Context, integration *Integration) error {
-	switch {
-	case ctx.Err() != nil:
-		return cancelled(ctx.Err())
-	case integration == nil || integration.ID == "" || integration.CustomerID == "":
-		return NewError(CodeInvalidRequest, "integration: must have an id and a customer id", "", nil)
-	}
-	if _, known := legalMoves[integration.State]; !known {
-		return NewError(CodeInvalidRequest, "integration: unknown state "+clip(string(integration.State)), "", nil)
-	}
-	if integration.RoleARN != "" {
-		if _, err := iam.ParseRoleARN(integration.RoleARN); err != nil {
-			return NewError(CodeInvalidRole, err.Error(), "", nil)
-		}
-	}
 	return nil
 }
 
@@ -140,7 +123,7 @@ func (m *MemoryStorage) checkClaims(integration *Integration) error {
 	}
 	if integration.RoleARN != "" {
 		if owner, taken := m.roles[roleKeyOf(integration.RoleARN)]; taken && owner != key {
-			return roleTaken()
+			return RoleTaken()
 		}
 	}
 	if integration.PendingKey != "" {
@@ -175,15 +158,15 @@ func (m *MemoryStorage) put(integration, old *Integration, version int64, change
 		}
 	}
 	stored := cloneOf(integration)
-	for _, at := range []*time.Time{&stored.CreatedAt, &stored.UpdatedAt, &stored.LinkedAt, &stored.ActivatedAt, &stored.CheckedAt} {
-		*at = at.UTC()
-	}
+	stored.inUTC()
 	m.integrations[key] = stored
 	m.appendAudit(change.Audit)
 	for _, event := range change.Events {
 		if !m.events[event.ID] {
 			m.events[event.ID] = true
-			m.outbox = append(m.outbox, cloneOf(event))
+			kept := cloneOf(event)
+			kept.Time = kept.Time.UTC()
+			m.outbox = append(m.outbox, kept)
 		}
 	}
 }
@@ -192,7 +175,9 @@ func (m *MemoryStorage) appendAudit(records []AuditRecord) {
 	for _, record := range records {
 		if !m.auditIDs[record.ID] {
 			m.auditIDs[record.ID] = true
-			m.audit = append(m.audit, cloneOf(record))
+			kept := cloneOf(record)
+			kept.Time = kept.Time.UTC()
+			m.audit = append(m.audit, kept)
 		}
 	}
 }
@@ -206,14 +191,17 @@ func (m *MemoryStorage) Get(ctx context.Context, customerID, integrationID strin
 	defer m.mu.Unlock()
 	stored, ok := m.integrations[recordKey{customerID, integrationID}]
 	if !ok {
-		return nil, unknownIntegration()
+		return nil, UnknownIntegration()
 	}
 	return cloneOf(stored), nil
 }
 
 // List implements [CredentialStorage].
 func (m *MemoryStorage) List(ctx context.Context, query IntegrationQuery) (*IntegrationPage, error) {
-	if err := checkScope(ctx, query.CustomerID, query.AllCustomers); err != nil {
+	if ctx.Err() != nil {
+		return nil, cancelled(ctx.Err())
+	}
+	if err := query.Validate(); err != nil {
 		return nil, err
 	}
 	after, err := decodeCursor(query.Cursor)
@@ -269,31 +257,49 @@ func (m *MemoryStorage) AppendAudit(ctx context.Context, records ...AuditRecord)
 
 // ListAudit implements [CredentialStorage].
 func (m *MemoryStorage) ListAudit(ctx context.Context, query AuditQuery) (*AuditPage, error) {
-	if err := checkScope(ctx, query.CustomerID, query.AllCustomers); err != nil {
+	if ctx.Err() != nil {
+		return nil, cancelled(ctx.Err())
+	}
+	if err := query.Validate(); err != nil {
 		return nil, err
 	}
 	after, err := decodeCursor(query.Cursor)
 	if err != nil {
 		return nil, err
 	}
+	position := AuditRecord{ID: after[1]}
+	if query.Cursor != "" {
+		if position.Time, err = time.Parse(time.RFC3339Nano, after[0]); err != nil {
+			return nil, unknownCursor()
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var selected []AuditRecord
 	for _, record := range m.audit {
-		if query.selects(&record) && (query.Cursor == "" || record.ID < after[0]) {
+		if query.selects(&record) && (query.Cursor == "" || newer(position, record) < 0) {
 			selected = append(selected, record)
 		}
 	}
-	slices.SortFunc(selected, func(a, b AuditRecord) int { return strings.Compare(b.ID, a.ID) })
+	slices.SortFunc(selected, newer)
 	page := &AuditPage{}
 	if limit := pageLimit(query.Limit); len(selected) > limit {
 		selected = selected[:limit]
-		page.Next = encodeCursor(selected[limit-1].ID, "")
+		last := selected[limit-1]
+		page.Next = encodeCursor(last.Time.Format(time.RFC3339Nano), last.ID)
 	}
 	for _, record := range selected {
 		page.Records = append(page.Records, cloneOf(record))
 	}
 	return page, nil
+}
+
+// newer orders audit records: newest first, those of one moment by id.
+func newer(a, b AuditRecord) int {
+	if c := b.Time.Compare(a.Time); c != 0 {
+		return c
+	}
+	return strings.Compare(b.ID, a.ID)
 }
 
 func (q *AuditQuery) selects(r *AuditRecord) bool {
@@ -346,13 +352,30 @@ func compareKeys(a, b recordKey) int {
 
 func keyOf(i *Integration) recordKey { return recordKey{i.CustomerID, i.ID} }
 
-// roleKeyOf returns the key of an ARN that checkWrite has accepted.
+// roleKeyOf returns the key of an ARN that Validate has accepted.
 func roleKeyOf(arn string) string {
 	role, err := iam.ParseRoleARN(arn)
 	if err != nil {
 		return arn
 	}
 	return RoleKey(role)
+}
+
+// inUTC moves all times of a record to UTC.
+func (i *Integration) inUTC() {
+	i.CreatedAt, i.UpdatedAt, i.LinkedAt = i.CreatedAt.UTC(), i.UpdatedAt.UTC(), i.LinkedAt.UTC()
+	i.ActivatedAt, i.CheckedAt = i.ActivatedAt.UTC(), i.CheckedAt.UTC()
+	i.Verification.inUTC()
+	if i.Candidate != nil {
+		i.Candidate.PresentedAt = i.Candidate.PresentedAt.UTC()
+		i.Candidate.Report.inUTC()
+	}
+}
+
+func (r *Report) inUTC() {
+	if r != nil {
+		r.StartedAt, r.FinishedAt = r.StartedAt.UTC(), r.FinishedAt.UTC()
+	}
 }
 
 // cloneOf copies a record deeply, through the same JSON that other storages
@@ -391,33 +414,17 @@ func decodeCursor(cursor string) (after [2]string, err error) {
 		err = json.Unmarshal(data, &after)
 	}
 	if err != nil {
-		return after, NewError(CodeInvalidRequest, "cursor: is not one that this storage made", "leave it empty to start again", nil)
+		return after, unknownCursor()
 	}
 	return after, nil
 }
 
-func checkScope(ctx context.Context, customerID string, all bool) error {
-	switch {
-	case ctx.Err() != nil:
-		return cancelled(ctx.Err())
-	case all && customerID != "":
-		return NewError(CodeInvalidRequest, "query: names a customer and all customers", "", nil)
-	case !all && customerID == "":
-		return NewError(CodeInvalidRequest, "query: names no customer", "set the customer id, or say AllCustomers explicitly", nil)
-	}
-	return nil
+func unknownCursor() *Error {
+	return NewError(CodeInvalidRequest, "cursor: is not one that this storage made", "leave it empty to start again", nil)
 }
 
 func conflict(message string) *Error {
 	return NewError(CodeConflict, message, "read it again and retry", nil)
-}
-
-func unknownIntegration() *Error {
-	return NewError(CodeUnknownIntegration, "the customer has no such integration", "start one with a launch link first", nil)
-}
-
-func roleTaken() *Error {
-	return NewError(CodeRoleTaken, "this role cannot be used for this integration because it is in use elsewhere", "create a role of its own with the launch link; if the role is yours, ask support", nil)
 }
 
 func cancelled(cause error) *Error {

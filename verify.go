@@ -216,7 +216,7 @@ func (v *verification) checkRecords(ctx context.Context, integration *Integratio
 	case err != nil:
 		return err
 	case owner != "" && (customer != integration.CustomerID || owner != integration.ID):
-		taken := roleTaken()
+		taken := RoleTaken()
 		v.fail(StepOwner, Failed, taken.Code, taken.Message, taken.Remedy)
 		return v.finish(ctx)
 	}
