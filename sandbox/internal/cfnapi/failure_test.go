@@ -269,3 +269,37 @@ func TestTerminationProtection(t *testing.T) {
 	protect(false)
 	b.delete("example")
 }
+
+// An update that is not rolled back stays where it failed, and the next one
+// goes on from there.
+func TestUpdateWithoutRollback(t *testing.T) {
+	b := newBench(t)
+	b.create("example", "Resources:\n  A: "+policy("a", "s3:GetObject"))
+	half := strings.Replace(role, "Properties: {", `Properties: {RoleName: half, Policies: [{PolicyName: p, PolicyDocument: {Version: 2012-10-17, Statement: [{Effect: Permit}]}}], `, 1)
+	_, err := b.cfn.UpdateStack(ctx, &cloudformation.UpdateStackInput{
+		StackName: aws.String("example"), Capabilities: everyCapability, DisableRollback: aws.Bool(true),
+		TemplateBody: aws.String("Resources:\n  A: " + policy("a", "s3:PutObject") + "\n  B: " + half + "\n  C: " + policy("c", "s3:GetObject")),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := b.stack("example"); st.StackStatus != types.StackStatusUpdateFailed {
+		t.Errorf("status %s", st.StackStatus)
+	}
+	whole := strings.Replace(role, "Properties: {", "Properties: {RoleName: half, ", 1)
+	st := b.update("example", "Resources:\n  A: "+policy("a", "s3:PutObject")+"\n  B: "+whole+"\n  C: "+policy("c", "s3:GetObject"))
+	if st.StackStatus != types.StackStatusUpdateComplete {
+		t.Errorf("status %s:\n%s", st.StackStatus, strings.Join(b.events("example"), "\n"))
+	}
+	if got := b.policyNames(); !cmp.Equal(got, []string{"a", "c"}) {
+		t.Errorf("policies %v", got)
+	}
+	if _, err := b.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String("half")}); err != nil {
+		t.Error(err)
+	}
+	id := *st.StackId
+	b.delete("example")
+	if got := b.stack(id).StackStatus; got != types.StackStatusDeleteComplete {
+		t.Errorf("status %s", got)
+	}
+}

@@ -135,7 +135,7 @@ func (s *Service) desire(st *stack, r *revision, e *cfn.Evaluator, d *cfn.Resour
 // ValidationErrors.
 func (s *Service) makePlan(st *stack, r *revision) (*plan, error) {
 	fresh := make(map[string]bool) // logical IDs whose physical ID the operation will make
-	isNew := func(logicalID string) bool { return fresh[logicalID] || st.resource(logicalID) == nil }
+	isNew := func(logicalID string) bool { return fresh[logicalID] || st.made(logicalID) == nil }
 	lookup := func(logicalID string) *resource {
 		if !isNew(logicalID) {
 			return st.resource(logicalID)
@@ -154,7 +154,7 @@ func (s *Service) makePlan(st *stack, r *revision) (*plan, error) {
 	wanted := make(map[string]bool)
 	for _, d := range order {
 		wanted[d.Name] = true
-		have := st.resource(d.Name)
+		have := st.made(d.Name)
 		if have != nil && have.typeName != d.Type {
 			return nil, invalid("Update of resource type is not permitted. The new template modifies resource type of the following resources: [%s]", d.Name)
 		}

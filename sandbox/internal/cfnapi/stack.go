@@ -134,6 +134,15 @@ func (st *stack) resource(logicalID string) *resource {
 	return nil
 }
 
+// made returns the resource with that logical ID if its creation succeeded, or
+// nil. Others are there only after a failed operation without rollback.
+func (st *stack) made(logicalID string) *resource {
+	if r := st.resource(logicalID); r != nil && r.status != createFailed {
+		return r
+	}
+	return nil
+}
+
 func (st *stack) removeResource(r *resource) {
 	st.resources = slices.DeleteFunc(st.resources, func(other *resource) bool { return other == r })
 }

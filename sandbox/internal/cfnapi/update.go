@@ -30,10 +30,15 @@ func (s *Service) updateSteps(op *operation) {
 			s.updateFailed(op, wireMessage(err), now)
 			return
 		}
+		for _, r := range deletionOrder(st.resources) {
+			if st.made(r.logicalID) == nil {
+				s.pushCleanup(op, r, false) // what an earlier update without rollback left half-made
+			}
+		}
 		kept := make(map[string]bool)
 		for _, d := range order {
 			kept[d.Name] = true
-			if st.resource(d.Name) == nil {
+			if st.made(d.Name) == nil {
 				s.pushAdd(op, d)
 			} else {
 				s.pushModify(op, d)
