@@ -48,7 +48,7 @@ repro: ## Build twice from different folders and compare
 
 .PHONY: soak
 soak: ## Onboard and use customers under load in the sandbox for SOAKTIME (10m)
-	CROSSACCOUNT_SOAK=$(SOAKTIME) go test -race -run '^TestSoak$$' -timeout 0 -v ./sandbox/sandboxtest
+	CROSSACCOUNT_SOAK=$(SOAKTIME) go test -race -count=1 -run '^TestSoak$$' -timeout 0 -v ./sandbox/sandboxtest
 
 .PHONY: tools
 tools: ## Install the optional tools that tests use, as CI does
