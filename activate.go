@@ -141,10 +141,10 @@ func (c *Client) keepCheck(ctx context.Context, integration *Integration, report
 		default:
 			outcome = string(report.Code)
 		}
-		switch {
-		case i.State == before:
+		if i.State == before {
 			return c.changed(ctx, i, ActionVerified, outcome, report.RoleARN)
-		case i.State == StateActive:
+		}
+		if i.State == StateActive {
 			return c.changed(ctx, i, ActionRecovered, outcome, report.RoleARN)
 		}
 		c.log.Error("crossaccount: an integration is degraded", "customer", i.CustomerID, "integration", i.ID, "role", i.RoleARN, "reason", outcome)

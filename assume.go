@@ -267,6 +267,7 @@ func (c *Client) issue(ctx context.Context, integration *Integration, externalID
 		output, result, err = c.assumeRole(ctx, c.stsClient(base), input)
 	}
 	switch result {
+	case accepted:
 	case refused:
 		err = NewError(CodeRoleRefused, "AWS does not let us assume the customer's role any more", "check that the role exists and that its trust policy was not changed, then verify it again", err)
 	case unavailable:

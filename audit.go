@@ -2,6 +2,7 @@ package crossaccount
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
@@ -90,7 +91,7 @@ func (c *Client) update(ctx context.Context, customerID, integrationID string, a
 			return nil, err
 		}
 		change, err := apply(integration)
-		if err == errNoChange {
+		if errors.Is(err, errNoChange) {
 			return integration, nil
 		}
 		if err != nil {
@@ -107,7 +108,7 @@ func (c *Client) update(ctx context.Context, customerID, integrationID string, a
 	}
 }
 
-const errNoChange = Code("no_change")
+var errNoChange = errors.New("nothing to change")
 
 // all returns every integration of a customer that was not revoked.
 func (c *Client) all(ctx context.Context, customerID string) ([]*Integration, error) {

@@ -94,9 +94,9 @@ func transient(err error) bool {
 		retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }
 
-// A callFailure is an AWS error without its message: the message of an
+// A callError is an AWS error without its message: the message of an
 // AccessDenied names the vendor's internal role, and some quote parameters.
-type callFailure struct {
+type callError struct {
 	operation string
 	code      string // AWS's error code, "" if AWS did not answer
 	status    int
@@ -104,18 +104,18 @@ type callFailure struct {
 	cause     error // only if AWS did not answer
 }
 
-func (f *callFailure) Error() string {
+func (f *callError) Error() string {
 	if f.code == "" && f.status == 0 {
 		return fmt.Sprintf("%s: no answer: %v", f.operation, f.cause)
 	}
 	return fmt.Sprintf("%s: %s, status %d, request %s", f.operation, f.code, f.status, f.requestID)
 }
 
-func (f *callFailure) Unwrap() error { return f.cause }
+func (f *callError) Unwrap() error { return f.cause }
 
-// failure turns an SDK error into a callFailure.
+// failure turns an SDK error into a callError.
 func failure(err error) error {
-	f := &callFailure{operation: "aws", code: apiCode(err)}
+	f := &callError{operation: "aws", code: apiCode(err)}
 	var operation *smithy.OperationError
 	if errors.As(err, &operation) {
 		f.operation = strings.ToLower(operation.Service()) + ":" + operation.Operation()

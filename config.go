@@ -223,7 +223,7 @@ func brandingProblems(options map[string]string) []string {
 		switch key {
 		case BrandingPrimaryColor:
 			if !colorPattern.MatchString(value) {
-				problems = append(problems, fmt.Sprintf("branding_options.%s %q: must be a colour such as #0a7cff", key, clip(value)))
+				problems = append(problems, fmt.Sprintf("branding_options.%s %q: must be a color such as #0a7cff", key, clip(value)))
 			}
 		case BrandingDisplayName:
 			if len(value) > maxServiceName {

@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/crossaccount/crossaccount"
 )
 

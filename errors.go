@@ -60,8 +60,9 @@ func (c Code) Retryable() bool {
 	switch c {
 	case CodePropagating, CodeInconclusive, CodeConflict, CodeStorage, CodePublish, CodeAWS, CodeRateLimited, CodeCancelled:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // An Error is every error that this package returns. Message and Remedy are

@@ -83,7 +83,7 @@ func decoyOf(random io.Reader, id string) (string, error) {
 
 func isHex(s string) bool {
 	for i := range len(s) {
-		if !('0' <= s[i] && s[i] <= '9' || 'a' <= s[i] && s[i] <= 'f') {
+		if !strings.ContainsRune("0123456789abcdef", rune(s[i])) {
 			return false
 		}
 	}

@@ -280,6 +280,7 @@ func StatusOf(code Code) int {
 		return http.StatusTooManyRequests
 	case CodePropagating, CodeInconclusive, CodeAWS, CodeStorage, CodePublish, CodeCancelled:
 		return http.StatusServiceUnavailable
+	default:
+		return http.StatusInternalServerError
 	}
-	return http.StatusInternalServerError
 }

@@ -115,10 +115,11 @@ func (v *verification) ownPolicies(ctx context.Context, client *awsiam.Client) (
 		if problem != "" {
 			return false
 		}
-		switch result, err := v.client.call(ctx, do); {
-		case result == refused:
+		switch result, err := v.client.call(ctx, do); result {
+		case accepted:
+		case refused:
 			problem = "the role may not read its own policies"
-		case result == unavailable:
+		case unavailable:
 			problem = "the role's policies could not be read"
 			v.client.log.Warn("crossaccount: self-inspection failed", "role", v.report.RoleARN, "cause", errorText(err))
 		}

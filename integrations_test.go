@@ -168,7 +168,7 @@ func TestPermissionsAreComparedWithTheRole(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			role := w.box.Account(oneID).Role(test.name, trustWith("StringEquals", id), test.policies)
-			report := newVerification(w, t, "one", role)
+			report := newVerification(t, w, "one", role)
 			if report.Result != crossaccount.Passed {
 				t.Fatalf("%s: %s", report.Result, report.Message)
 			}

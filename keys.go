@@ -88,7 +88,7 @@ func (s *KeySet) String() string { return fmt.Sprintf("keys %v of %s", s.KeyIDs(
 func (s *KeySet) GoString() string { return s.String() }
 
 // Format prints what String returns for every verb.
-func (s KeySet) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+func (s KeySet) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 func fingerprint(secret []byte) string {
 	id, err := hkdf.Key(sha256.New, secret, nil, "crossaccount key id", 8)
@@ -219,7 +219,7 @@ func OpenKeyFile(path string, random io.Reader) (*KeySet, error) {
 		err = closing
 	}
 	if err != nil {
-		os.Remove(path)
+		_ = os.Remove(path) // what is left of it
 		return nil, keyFileError("cannot be written", "", err)
 	}
 	return set, nil

@@ -383,7 +383,7 @@ func (r *Report) inUTC() {
 func cloneOf[T any](value T) T {
 	data, err := json.Marshal(value)
 	if err != nil {
-		panic("crossaccount: a record cannot be marshalled: " + err.Error()) // they hold plain values only
+		panic("crossaccount: a record cannot be encoded: " + err.Error()) // they hold plain values only
 	}
 	var clone T
 	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&clone); err != nil {

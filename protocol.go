@@ -310,6 +310,7 @@ func (v *verification) extras(ctx context.Context) {
 func (v *verification) addExtra(name, expectation string, result answer) {
 	step := Step{Name: name, Expectation: expectation, Result: Passed}
 	switch result {
+	case accepted:
 	case refused:
 		step.Result, step.Detail = Skipped, "not allowed by the trust policy, so not sent; this is no fault"
 	case unavailable:

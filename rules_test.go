@@ -120,7 +120,7 @@ func TestRule2_RolesThatDoNotRequireTheExternalIDAreRefused(t *testing.T) {
 		{"another-id", trustWith("StringEquals", "acme-analytics-"+strings.Repeat("0a", 20)), crossaccount.CodePropagating, crossaccount.StepAssume},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			report := newVerification(w, t, "one", w.box.Account(oneID).Role(test.name, test.trust, nil))
+			report := newVerification(t, w, "one", w.box.Account(oneID).Role(test.name, test.trust, nil))
 			if report.Result == crossaccount.Passed || report.Code != test.code {
 				t.Fatalf("got %s with code %q, want %q", report.Result, report.Code, test.code)
 			}
@@ -129,7 +129,7 @@ func TestRule2_RolesThatDoNotRequireTheExternalIDAreRefused(t *testing.T) {
 					t.Errorf("step %s: %s (%s)", step.Name, step.Result, step.Detail)
 				}
 			}
-			if err := report.Err(); err == nil || err.(*crossaccount.Error).Remedy == "" {
+			if err := report.Err(); err == nil || report.Remedy == "" {
 				t.Errorf("the error says not what to do: %v", err)
 			}
 			i := w.only("one")
@@ -141,13 +141,13 @@ func TestRule2_RolesThatDoNotRequireTheExternalIDAreRefused(t *testing.T) {
 		})
 	}
 	exact := w.box.Account(oneID).Role("exact", trustWith("StringEquals", id), nil)
-	if report := newVerification(w, t, "one", exact); report.Result != crossaccount.Passed || !report.Controlled {
+	if report := newVerification(t, w, "one", exact); report.Result != crossaccount.Passed || !report.Controlled {
 		t.Errorf("the right role: %s (%s), controlled %v", report.Result, report.Message, report.Controlled)
 	}
 }
 
 // newVerification verifies with a new client, whose limits are fresh.
-func newVerification(w *world, t *testing.T, customer, role string) *crossaccount.Report {
+func newVerification(t *testing.T, w *world, customer, role string) *crossaccount.Report {
 	t.Helper()
 	report, err := w.newClient().Verify(t.Context(), &crossaccount.VerificationRequest{CustomerID: customer, RoleARN: role})
 	if err != nil {
@@ -392,7 +392,7 @@ func TestRule2_AnotherWayInIsSeenInTheTrustPolicy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			role := w.box.Account(oneID).Role(name, `{"Version":"2012-10-17","Statement":[`+required+`,`+test.second+`]}`, []string{inspect})
-			report := newVerification(w, t, "one", role)
+			report := newVerification(t, w, "one", role)
 			if report.Code != test.code || (test.code == "") != (report.Result == crossaccount.Passed) {
 				t.Errorf("got %s with code %q, want %q: %+v", report.Result, report.Code, test.code, report.Step(crossaccount.StepTrustPolicy))
 			}

@@ -67,7 +67,7 @@ import (
 // (audit). A Cursor is opaque; following cursors returns every record that
 // existed throughout exactly once.
 //
-// All methods are safe for concurrent use and honour the context. Errors are
+// All methods are safe for concurrent use and obey the context. Errors are
 // of type [*Error].
 type CredentialStorage interface {
 	// Create stores a new integration.

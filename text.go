@@ -38,7 +38,7 @@ func causeOf(err error) string {
 
 // apiCodeOf returns AWS's code of a failed call.
 func apiCodeOf(err error) string {
-	var f *callFailure
+	var f *callError
 	if errors.As(err, &f) {
 		return f.code
 	}

@@ -328,7 +328,8 @@ func TestRule10_NewOpensNoConnectionAndNothingElseIsReached(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.broker.HTTPClient.Do(request); err == nil {
+	if response, err := w.broker.HTTPClient.Do(request); err == nil {
+		defer response.Body.Close()
 		t.Error("a client of the tests reached another host than AWS's")
 	}
 }

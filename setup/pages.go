@@ -109,7 +109,7 @@ type Pages struct {
 	policy string // Content-Security-Policy
 }
 
-// New returns the pages for a brand. Links that are not https and colours that
+// New returns the pages for a brand. Links that are not https and color values that
 // are not hexadecimal are left out.
 func New(brand Brand) *Pages {
 	if !color.MatchString(brand.PrimaryColor) {

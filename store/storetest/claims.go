@@ -33,7 +33,8 @@ func (s suite) owner(t *testing.T, arn string) string {
 	return customer + "/" + id
 }
 
-func (s suite) roles(t *testing.T) {
+func (s suite) roles() {
+	t := s.t
 	if got := s.owner(t, roleARN); got != "/" {
 		t.Errorf("a role that nobody uses belongs to %s", got)
 	}
@@ -77,7 +78,8 @@ func (s suite) roles(t *testing.T) {
 	}
 }
 
-func (s suite) concurrentRoles(t *testing.T) {
+func (s suite) concurrentRoles() {
+	t := s.t
 	for n := range 8 {
 		s.create(t, record(fmt.Sprint("customer-", n), "int-1"))
 	}
@@ -99,7 +101,8 @@ func pending(customer, id, key string) *crossaccount.Integration {
 	return i
 }
 
-func (s suite) pendingKeys(t *testing.T) {
+func (s suite) pendingKeys() {
+	t := s.t
 	first := s.create(t, pending("acme", "int-1", "open"))
 	want(t, "a second integration with the key", s.Create(t.Context(), pending("acme", "int-2", "open"), crossaccount.Change{}), crossaccount.CodeConflict)
 	s.create(t, pending("acme", "int-3", "account 111122223333"))
@@ -115,7 +118,8 @@ func (s suite) pendingKeys(t *testing.T) {
 	s.create(t, pending("acme", "int-7", "open"))
 }
 
-func (s suite) concurrentPendingKeys(t *testing.T) {
+func (s suite) concurrentPendingKeys() {
+	t := s.t
 	if n := contest(t, crossaccount.CodeConflict, func(n int) error {
 		return s.Create(context.WithoutCancel(t.Context()), pending("acme", fmt.Sprint("int-", n), "open"), crossaccount.Change{})
 	}); n != 1 {
@@ -127,7 +131,8 @@ func (s suite) concurrentPendingKeys(t *testing.T) {
 	}
 }
 
-func (s suite) states(t *testing.T) {
+func (s suite) states() {
+	t := s.t
 	n := 0
 	for _, from := range crossaccount.States() {
 		for _, to := range crossaccount.States() {
@@ -161,7 +166,8 @@ func event(id string) crossaccount.Event {
 	return crossaccount.Event{ID: id, Time: start, Type: "test", CustomerID: "acme", IntegrationID: "int-1", Details: map[string]string{"k": "v"}}
 }
 
-func (s suite) atomicity(t *testing.T) {
+func (s suite) atomicity() {
+	t := s.t
 	written := crossaccount.Change{Audit: []crossaccount.AuditRecord{auditRecord("acme", "aud-1", start)}, Events: []crossaccount.Event{event("evt-1")}}
 	first := s.create(t, record("acme", "int-1"), written)
 	lost := crossaccount.Change{Audit: []crossaccount.AuditRecord{auditRecord("acme", "aud-2", start)}, Events: []crossaccount.Event{event("evt-2")}}
@@ -203,7 +209,8 @@ func (s suite) ids(t *testing.T, q crossaccount.IntegrationQuery) []string {
 	return nil
 }
 
-func (s suite) list(t *testing.T) {
+func (s suite) list() {
+	t := s.t
 	var all, acme []string
 	for _, customer := range []string{"acme", "acme2", "globex"} {
 		for n := range 5 {
@@ -242,7 +249,8 @@ func (s suite) list(t *testing.T) {
 	}
 }
 
-func (s suite) audit(t *testing.T) {
+func (s suite) audit() {
+	t := s.t
 	var records []crossaccount.AuditRecord
 	for n := range 7 {
 		records = append(records, auditRecord("acme", fmt.Sprintf("aud-%02d", n), start.Add(time.Duration(n)*time.Minute)))
@@ -293,7 +301,8 @@ func (s suite) audit(t *testing.T) {
 	}
 }
 
-func (s suite) outbox(t *testing.T) {
+func (s suite) outbox() {
+	t := s.t
 	i := record("acme", "int-1")
 	s.create(t, i, crossaccount.Change{Events: []crossaccount.Event{event("z"), event("y")}})
 	s.update(t, i, crossaccount.Change{Events: []crossaccount.Event{event("x")}})
@@ -325,7 +334,8 @@ func (s suite) outbox(t *testing.T) {
 	}
 }
 
-func (s suite) refusals(t *testing.T) {
+func (s suite) refusals() {
+	t := s.t
 	ctx := t.Context()
 	_, err := s.List(ctx, crossaccount.IntegrationQuery{})
 	want(t, "listing without a scope", err, crossaccount.CodeInvalidRequest)

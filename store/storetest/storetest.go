@@ -12,20 +12,23 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/crossaccount/crossaccount"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/crossaccount/crossaccount"
 )
 
 // Run runs the suite. Open is called once for each test and returns an empty
 // storage; it closes it with t.Cleanup if that is needed.
 func Run(t *testing.T, open func(t *testing.T) crossaccount.CredentialStorage) {
+	t.Helper()
 	for _, test := range []struct {
 		name string
-		run  func(suite, *testing.T)
+		run  func(suite)
 	}{
 		{"Values", suite.values},
 		{"Isolation", suite.isolation},
@@ -46,11 +49,14 @@ func Run(t *testing.T, open func(t *testing.T) crossaccount.CredentialStorage) {
 		{"Outbox", suite.outbox},
 		{"Refusals", suite.refusals},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(suite{open(t)}, t) })
+		t.Run(test.name, func(t *testing.T) { test.run(suite{open(t), t}) })
 	}
 }
 
-type suite struct{ crossaccount.CredentialStorage }
+type suite struct {
+	crossaccount.CredentialStorage
+	t *testing.T
+}
 
 // start is when the suite's records begin; microseconds must be kept.
 var start = time.Date(2026, 11, 21, 12, 0, 0, 123456000, time.UTC)
@@ -123,7 +129,8 @@ func want(t *testing.T, what string, err error, code crossaccount.Code) {
 	}
 }
 
-func (s suite) values(t *testing.T) {
+func (s suite) values() {
+	t := s.t
 	for _, created := range []*crossaccount.Integration{record("acme", "int-plain"), full()} {
 		s.create(t, created)
 		if created.Version != 1 {
@@ -149,7 +156,8 @@ func (s suite) values(t *testing.T) {
 	}
 }
 
-func (s suite) isolation(t *testing.T) {
+func (s suite) isolation() {
+	t := s.t
 	mine := full()
 	s.create(t, mine)
 	mine.SealedExternalID[0] ^= 1
@@ -167,7 +175,8 @@ func (s suite) isolation(t *testing.T) {
 // odd are customer ids that must not be mistaken for one another.
 var odd = []string{"acme", "Acme", "ACME", "acme ", "acm", "acme/int-1", "acme%", "acme_", "*", "a:b", "ä", "a#b", "'; --", `"`, `\`}
 
-func (s suite) tenantScope(t *testing.T) {
+func (s suite) tenantScope() {
+	t := s.t
 	for n, customer := range odd {
 		i := record(customer, "int-1")
 		i.CustomerName = fmt.Sprint(n)
@@ -196,11 +205,12 @@ func (s suite) tenantScope(t *testing.T) {
 }
 
 func atoi(s string) (n int) {
-	fmt.Sscan(s, &n)
+	n, _ = strconv.Atoi(s)
 	return n
 }
 
-func (s suite) identity(t *testing.T) {
+func (s suite) identity() {
+	t := s.t
 	s.create(t, record("acme", "int-1"))
 	again := record("acme", "int-1")
 	again.ExternalIDIndex = []byte("another")
@@ -215,7 +225,8 @@ func (s suite) identity(t *testing.T) {
 	want(t, "updating a missing record", s.Update(t.Context(), record("acme", "int-2"), crossaccount.Change{}), crossaccount.CodeUnknownIntegration)
 }
 
-func (s suite) versions(t *testing.T) {
+func (s suite) versions() {
+	t := s.t
 	s.create(t, record("acme", "int-1"))
 	first, second := s.get(t, "acme", "int-1"), s.get(t, "acme", "int-1")
 	first.CustomerName = "first"
@@ -265,7 +276,8 @@ func contest(t *testing.T, code crossaccount.Code, do func(n int) error) (winner
 	return winners
 }
 
-func (s suite) concurrentUpdates(t *testing.T) {
+func (s suite) concurrentUpdates() {
+	t := s.t
 	s.create(t, record("acme", "int-1"))
 	for round := range 5 {
 		base := s.get(t, "acme", "int-1")
@@ -285,7 +297,8 @@ func (s suite) concurrentUpdates(t *testing.T) {
 	}
 }
 
-func (s suite) externalIDs(t *testing.T) {
+func (s suite) externalIDs() {
+	t := s.t
 	first := s.create(t, record("acme", "int-1"))
 	original := first.ExternalIDIndex
 	thief := func(id string) error {
@@ -318,7 +331,8 @@ func (s suite) externalIDs(t *testing.T) {
 	s.create(t, more)
 }
 
-func (s suite) concurrentExternalIDs(t *testing.T) {
+func (s suite) concurrentExternalIDs() {
+	t := s.t
 	if n := contest(t, crossaccount.CodeConflict, func(n int) error {
 		i := record(fmt.Sprint("customer-", n), "int-1")
 		i.ExternalIDIndex = []byte("the same")
