@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/crossaccount/crossaccount/setup"
 )
@@ -18,6 +19,7 @@ type setupPage struct {
 	pages          *setup.Pages
 	ongoing, setup []setup.Permission
 	crossOrigin    *http.CrossOriginProtection
+	believing      func() // says once that the page believes its visitors
 }
 
 func newSetupPage(c *Client) setupPage {
@@ -37,6 +39,9 @@ func newSetupPage(c *Client) setupPage {
 		ongoing:     shownPermissions(c.config.OngoingPermissions),
 		setup:       shownPermissions(c.config.SetupPermissions),
 		crossOrigin: http.NewCrossOriginProtection(),
+		believing: sync.OnceFunc(func() {
+			c.log.Warn("crossaccount: the setup page believes the customer id that a visitor types; use WithTenantResolver, or let only authenticated staff reach it")
+		}),
 	}
 }
 
@@ -68,6 +73,12 @@ func (c *Client) Handler() http.Handler { return http.HandlerFunc(c.ServeSetupUI
 // authenticated for; a form that names another is refused. Without it, the page
 // asks for the customer's id and believes it.
 func (c *Client) ServeSetupUI(w http.ResponseWriter, r *http.Request) {
+	if c.resolver == nil {
+		c.page.believing()
+	}
+	if actorOf(r.Context()) == "" {
+		r = r.WithContext(WithActor(r.Context(), "setup page"))
+	}
 	view := &setup.View{Ongoing: c.page.ongoing, Setup: c.page.setup}
 	status := http.StatusOK
 	switch r.Method {

@@ -38,6 +38,12 @@ func TestSetupPageWorksWithoutJavaScript(t *testing.T) {
 			if i := w.only("one"); i.State != crossaccount.StateActive {
 				t.Errorf("the integration is %s", i.State)
 			}
+			if warned := strings.Count(w.log.String(), "believes the customer id"); (warned == 1) != (options == nil) {
+				t.Errorf("the log warns %d times that the page believes its visitors", warned)
+			}
+			if !strings.Contains(w.dump(), `"actor":"setup page"`) {
+				t.Error("audit records do not say where the change came from")
+			}
 			for _, script := range []string{"<script", "onclick", "onload", "javascript:"} {
 				if strings.Contains(page.Body.String(), script) {
 					t.Errorf("the page contains %s", script)

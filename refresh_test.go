@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -237,5 +238,52 @@ func TestConfigurationsAreForTheRegionOfTheStack(t *testing.T) {
 	config, err := w.client.AssumeCustomerRole(t.Context(), "one")
 	if err != nil || config.Region != "eu-central-1" {
 		t.Errorf("region %q, %v", config.Region, err)
+	}
+}
+
+func TestConcurrentCallersShareOneAssumption(t *testing.T) {
+	w := newWorld(t)
+	role := w.onboard("one", oneID)
+	before := len(w.box.Calls())
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			if _, err := w.client.AssumeCustomerRole(t.Context(), "one"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if calls := len(w.box.Calls()) - before; calls != 1 {
+		t.Errorf("20 callers made %d calls to AWS, want 1", calls)
+	}
+
+	// Everything at once: nothing is lost and nobody sees half of a change.
+	id := w.only("one").ID
+	for range 4 {
+		group.Go(func() {
+			if report, err := w.newClient().Verify(t.Context(), &crossaccount.VerificationRequest{CustomerID: "one", RoleARN: role}); err != nil || report.Result != crossaccount.Passed {
+				t.Errorf("verify: %v, %v", report, err)
+			}
+		})
+		group.Go(func() {
+			if report, err := w.client.Check(t.Context(), "one", id); err != nil || report.Result != crossaccount.Passed {
+				t.Errorf("check: %v, %v", report, err)
+			}
+		})
+		group.Go(func() {
+			if err := w.client.StoreCustomerCredentials(t.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: "one", RoleARN: role}); err != nil {
+				t.Errorf("store: %v", err)
+			}
+		})
+		group.Go(func() {
+			if _, err := w.client.AssumeCustomerRole(t.Context(), "one"); err != nil {
+				t.Errorf("assume: %v", err)
+			}
+		})
+	}
+	group.Wait()
+	if i := w.only("one"); i.State != crossaccount.StateActive || i.RoleARN != role {
+		t.Errorf("the integration is %s with %s", i.State, i.RoleARN)
 	}
 }
