@@ -205,8 +205,12 @@ func (w *tenant) offboard(ctx context.Context) {
 	}
 	w.customer.Store(nil)
 	for _, client := range w.everyInstance() {
-		if _, err := client.AssumeCustomerRole(ctx, id); !errors.Is(err, crossaccount.CodeNotVerified) && !errors.Is(err, crossaccount.CodeUnknownCustomer) && ctx.Err() == nil {
-			w.Errorf("%s was revoked and got credentials, or another answer: %v", id, err)
+		_, byCustomer := client.AssumeCustomerRole(ctx, id)
+		_, byIntegration := client.AssumeIntegrationRole(ctx, id, w.integration)
+		for _, err := range []error{byCustomer, byIntegration} {
+			if code := crossaccount.CodeOf(err); code != crossaccount.CodeNotVerified && code != crossaccount.CodeUnknownCustomer && ctx.Err() == nil {
+				w.Errorf("%s was revoked and got credentials, or another answer: %v", id, err)
+			}
 		}
 	}
 	client := cloudformation.NewFromConfig(w.admin)
