@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"runtime/debug"
 
 	"github.com/aws/smithy-go"
 	"github.com/gin-gonic/gin"
@@ -22,7 +23,6 @@ const (
 	codeNotJSON          crossaccount.Code = "not_json"
 	codeTooLarge         crossaccount.Code = "too_large"
 	codeRefusedByAWS     crossaccount.Code = "refused_by_aws"
-	codeAWSTrouble       crossaccount.Code = "aws_trouble"
 	codeInternal         crossaccount.Code = "internal"
 )
 
@@ -35,7 +35,6 @@ var statuses = map[crossaccount.Code]int{
 	codeNotJSON:          http.StatusUnsupportedMediaType,
 	codeTooLarge:         http.StatusRequestEntityTooLarge,
 	codeRefusedByAWS:     http.StatusForbidden,
-	codeAWSTrouble:       http.StatusBadGateway,
 
 	// Nothing is wrong, it only takes longer: the client sends the same request
 	// again after Retry-After.
@@ -60,7 +59,7 @@ func answering(handle func(*gin.Context) (any, error)) gin.HandlerFunc {
 func fail(c *gin.Context, err error) {
 	var problem *crossaccount.Error
 	if !errors.As(err, &problem) {
-		problem = crossaccount.NewError(codeInternal, "something went wrong on our side", "try again later", err)
+		problem = crossaccount.NewError(codeInternal, "something went wrong on our side", "tell us if it happens again", err)
 	}
 	status, ok := statuses[problem.Code]
 	if !ok {
@@ -77,7 +76,9 @@ func fail(c *gin.Context, err error) {
 	c.AbortWithStatusJSON(status, gin.H{"error": problem})
 }
 
-func panicked(c *gin.Context, value any) { fail(c, fmt.Errorf("panic: %v", value)) }
+func panicked(c *gin.Context, value any) {
+	fail(c, fmt.Errorf("panic: %v\n%s", value, debug.Stack()))
+}
 
 // readJSON reads a body that is one JSON object with known fields.
 func readJSON(c *gin.Context, into any) error {
@@ -103,7 +104,7 @@ func readJSON(c *gin.Context, into any) error {
 func storageError(err error) error {
 	var answer smithy.APIError
 	if !errors.As(err, &answer) {
-		return crossaccount.NewError(codeAWSTrouble, "S3 could not be asked", "try again later", err)
+		return crossaccount.NewError(crossaccount.CodeAWS, "S3 could not be asked", "try again later", err)
 	}
 	switch answer.ErrorCode() {
 	case "AccessDenied":
@@ -112,5 +113,5 @@ func storageError(err error) error {
 	case "NoSuchKey", "NoSuchBucket":
 		return crossaccount.NewError(codeNotFound, "there is no such object", "check the bucket and the key", err)
 	}
-	return crossaccount.NewError(codeAWSTrouble, "S3 could not read the object", "check that the bucket is in the region of the integration, or try again later", err)
+	return crossaccount.NewError(crossaccount.CodeAWS, "S3 could not read the object", "try again later", err)
 }

@@ -15,6 +15,10 @@ import (
 	"github.com/crossaccount/crossaccount"
 )
 
+// A new role works after seconds to minutes. Rather than to keep a request
+// waiting for so long, we answer 202 and let the client ask again.
+const patience = 5 * time.Second
+
 // settings are what differs between installations. The README explains them.
 type settings struct {
 	listen    string
@@ -27,8 +31,10 @@ type settings struct {
 	probeRole  string // the second identity, for verification
 	canaryRole string // what the probe can assume without an external ID
 
-	keyFile string // seals external IDs; made at the first start
-	tokens  string // see parseTokens
+	database string        // a file; made at the first start
+	keyFile  string        // seals external IDs; made at the first start
+	tokens   string        // see parseTokens
+	patience time.Duration // how long one request waits for a new role
 }
 
 func settingsFrom(getenv func(string) string) (settings, error) {
@@ -47,8 +53,10 @@ func settingsFrom(getenv func(string) string) (settings, error) {
 		brokerRole: getenv("BROKER_ROLE_ARN"),
 		probeRole:  getenv("PROBE_ROLE_ARN"),
 		canaryRole: getenv("CANARY_ROLE_ARN"),
+		database:   or("DATABASE", "crossaccount.db"),
 		keyFile:    or("KEY_FILE", "crossaccount-keys.json"),
 		tokens:     getenv("CUSTOMER_TOKENS"),
+		patience:   patience,
 	}
 	if s.accountID == "" || s.bucket == "" {
 		return s, errors.New("set SERVICE_ACCOUNT_ID and TEMPLATE_S3_BUCKET, or try the service with -demo")
@@ -78,7 +86,7 @@ func (s settings) config(vendor aws.Config) *crossaccount.Config {
 }
 
 // newClient makes the client that the whole service shares.
-func newClient(s settings, vendor aws.Config, log *slog.Logger) (*crossaccount.Client, error) {
+func newClient(s settings, vendor aws.Config, store crossaccount.CredentialStorage, log *slog.Logger) (*crossaccount.Client, error) {
 	keys, err := crossaccount.OpenKeyFile(s.keyFile, nil)
 	if err != nil {
 		return nil, err
@@ -88,12 +96,11 @@ func newClient(s settings, vendor aws.Config, log *slog.Logger) (*crossaccount.C
 		return nil, err
 	}
 	options := []crossaccount.Option{
+		crossaccount.WithStorage(store),
 		crossaccount.WithEncryption(encryptor),
 		crossaccount.WithLogger(log),
 		crossaccount.WithTenantResolver(callerOf),
-		// A new role works after seconds to minutes. Rather than to keep the
-		// request waiting, we answer 202 and let the client ask again.
-		crossaccount.WithPatience(5 * time.Second),
+		crossaccount.WithPatience(s.patience),
 	}
 	if s.brokerRole != "" {
 		options = append(options, crossaccount.WithBrokerRole(s.brokerRole))

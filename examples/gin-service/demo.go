@@ -29,7 +29,7 @@ func runDemo(ctx context.Context, getenv func(string) string, console string, ou
 		return err
 	}
 	defer os.RemoveAll(folder)
-	s := demoSettings(filepath.Join(folder, "keys.json"))
+	s := demoSettings(folder)
 	if address := getenv("LISTEN"); address != "" {
 		s.listen = address
 	}
@@ -37,10 +37,6 @@ func runDemo(ctx context.Context, getenv func(string) string, console string, ou
 	s.tokens = configured("acme", acme) + "," + configured("globex", globex)
 
 	if err := prepareBucket(ctx, s, world.Administrator, io.Discard); err != nil {
-		return err
-	}
-	handler, err := newService(s, world.Broker, log)
-	if err != nil {
 		return err
 	}
 	service, err := listenLoopback(s.listen)
@@ -61,15 +57,17 @@ func runDemo(ctx context.Context, getenv func(string) string, console string, ou
 		defer stop() // neither goes on without the other
 		ended <- serve(ctx, aws, world.Console())
 	}()
-	err = serve(ctx, service, handler)
+	err = serveCustomers(ctx, s, world.Broker, service, log)
 	stop()
 	return errors.Join(err, <-ended)
 }
 
-func demoSettings(keyFile string) settings {
+// demoSettings keep what the service stores in the folder.
+func demoSettings(folder string) settings {
 	return settings{
 		listen: "127.0.0.1:8080", name: "Example", accountID: demo.VendorAccount, bucket: demo.TemplateBucket, region: "us-east-1",
-		brokerRole: demo.BrokerRole, probeRole: demo.ProbeRole, canaryRole: demo.CanaryRole, keyFile: keyFile,
+		brokerRole: demo.BrokerRole, probeRole: demo.ProbeRole, canaryRole: demo.CanaryRole,
+		database: filepath.Join(folder, "crossaccount.db"), keyFile: filepath.Join(folder, "keys.json"), patience: patience,
 	}
 }
 

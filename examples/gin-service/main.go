@@ -20,6 +20,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/gin-gonic/gin"
+
+	"github.com/crossaccount/crossaccount"
+	"github.com/crossaccount/crossaccount/store/sqlite"
 )
 
 func main() {
@@ -57,25 +60,35 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if *prepare {
 		return prepareBucket(ctx, s, vendor, out)
 	}
-	handler, err := newService(s, vendor, log)
-	if err != nil {
-		return err
-	}
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "serving on http://%s\n", listener.Addr())
-	return serve(ctx, listener, handler)
+	return serveCustomers(ctx, s, vendor, listener, log)
+}
+
+// serveCustomers runs the service until the context ends.
+func serveCustomers(ctx context.Context, s settings, vendor aws.Config, listener net.Listener, log *slog.Logger) error {
+	store, err := sqlite.Open(ctx, s.database, sqlite.Options{})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	handler, err := newService(s, vendor, store, log)
+	if err != nil {
+		return errors.Join(err, store.Close(), listener.Close())
+	}
+	err = serve(ctx, listener, handler)
+	return errors.Join(err, store.Close())
 }
 
 // newService puts the parts together.
-func newService(s settings, vendor aws.Config, log *slog.Logger) (http.Handler, error) {
+func newService(s settings, vendor aws.Config, store crossaccount.CredentialStorage, log *slog.Logger) (http.Handler, error) {
 	callers, err := parseTokens(s.tokens)
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(s, vendor, log)
+	client, err := newClient(s, vendor, store, log)
 	if err != nil {
 		return nil, err
 	}

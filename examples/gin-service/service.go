@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/gin-gonic/gin"
 
@@ -129,11 +131,16 @@ func (s *service) readObject(ctx context.Context, customerID, bucket, key string
 	if err != nil {
 		return nil, err
 	}
-	object, err := s3.NewFromConfig(config).GetObject(ctx, &s3.GetObjectInput{
+	get := &s3.GetObjectInput{
 		Bucket: &bucket, Key: &key,
 		// Whoever else lets this role read a bucket, it is not this customer's.
 		ExpectedBucketOwner: &credentials.AccountID,
-	})
+	}
+	object, err := s3.NewFromConfig(config).GetObject(ctx, get)
+	if elsewhere := bucketRegion(err); elsewhere != "" && elsewhere != config.Region {
+		config.Region = elsewhere // the stack was made in another region
+		object, err = s3.NewFromConfig(config).GetObject(ctx, get)
+	}
 	if err != nil {
 		return nil, storageError(err)
 	}
@@ -142,6 +149,15 @@ func (s *service) readObject(ctx context.Context, customerID, bucket, key string
 		return nil, crossaccount.NewError(codeTooLarge, "the object has more than "+strconv.Itoa(maxReport>>20)+" MB", "ask for a smaller one", nil)
 	}
 	return object, nil
+}
+
+// bucketRegion returns where S3 says the bucket is, if it says so.
+func bucketRegion(err error) string {
+	var answer *awshttp.ResponseError
+	if !errors.As(err, &answer) {
+		return ""
+	}
+	return answer.Response.Header.Get("X-Amz-Bucket-Region")
 }
 
 // limited bounds how long a request may take. What it calls obeys the context.
