@@ -11,6 +11,7 @@ import (
 // Actions of audit records, and types of events where both are written.
 const (
 	ActionStarted      = "integration.started"      // an onboarding began
+	ActionImported     = "integration.imported"     // an operator took over an existing role and its external ID
 	ActionLinked       = "integration.linked"       // a launch link was handed out
 	ActionVerifying    = "integration.verifying"    // a role was presented
 	ActionVerified     = "integration.verified"     // a verification ended; the outcome is ok or its code
