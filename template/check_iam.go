@@ -8,10 +8,6 @@ import (
 	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
-// size returns the number of characters of s with every reference at its
-// longest.
-func (c *checker) size(s string) int { return utf8.RuneCountInString(c.longest(s)) }
-
 // longest returns s with every reference replaced by as many letters as its
 // value may have. Letters are legal everywhere, so the result has the length of
 // the worst case and the characters of the literal text.

@@ -8,10 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/iam/eval"
 	"github.com/crossaccount/crossaccount/iam/eval/cases"
-	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

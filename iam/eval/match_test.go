@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crossaccount/crossaccount/iam"
 	"pgregory.net/rapid"
+
+	"github.com/crossaccount/crossaccount/iam"
 )
 
 // matchSlowly says what matchTokens must say, by trying everything.

@@ -4,9 +4,10 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/iam/eval"
-	"pgregory.net/rapid"
 )
 
 // The vocabulary is small, so that policies and requests meet often.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
@@ -284,8 +285,8 @@ func (r *reporter) reportMisfit(path, action string, matches []*reference.Action
 }
 
 func indexOfPath(path string) int {
-	n := 0
-	fmt.Sscanf(path[strings.LastIndexByte(path, '['):], "[%d]", &n)
+	number, _ := strings.CutSuffix(path[strings.LastIndexByte(path, '[')+1:], "]")
+	n, _ := strconv.Atoi(number) // paths of lists always end in a number
 	return n
 }
 

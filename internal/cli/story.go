@@ -376,15 +376,15 @@ func (s *story) expectRefused(ctx context.Context, roleARN string, codes ...cros
 	s.say("Globex presents %s", roleARN)
 	err := s.client.VerifyIntegration(ctx, &crossaccount.VerificationRequest{CustomerID: "globex", RoleARN: roleARN})
 	if !isOneOf(err, codes) {
-		return fmt.Errorf("verification said: %v", err)
+		return fmt.Errorf("verification said: %w", err)
 	}
 	s.say("✓ refused (%s): %v", crossaccount.CodeOf(err), err)
 	err = s.client.StoreCustomerCredentials(ctx, &crossaccount.StoreCredentialsRequest{CustomerID: "globex", RoleARN: roleARN})
 	if !isOneOf(err, codes) {
-		return fmt.Errorf("storing it said: %v", err)
+		return fmt.Errorf("storing it said: %w", err)
 	}
 	if _, err := s.client.AssumeCustomerRole(ctx, "globex"); !errors.Is(err, crossaccount.CodeNotVerified) {
-		return fmt.Errorf("using it said: %v", err)
+		return fmt.Errorf("using it said: %w", err)
 	}
 	s.say("✓ not stored either, and no credentials are given")
 	return nil

@@ -200,6 +200,6 @@ func (n *Node) writeJSON(b *bytes.Buffer) {
 func writeJSONString(b *bytes.Buffer, s string) {
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false) // "&" and "<" are ordinary in policies
-	enc.Encode(s)            // a string always encodes, and a Buffer always accepts
+	_ = enc.Encode(s)        // a string always encodes, and a Buffer always accepts
 	b.Truncate(b.Len() - 1)  // the newline that Encode adds
 }

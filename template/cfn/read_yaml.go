@@ -6,8 +6,9 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/crossaccount/crossaccount/iam"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/crossaccount/crossaccount/iam"
 )
 
 // A yamlReader turns YAML nodes into nodes, without aliases and with short

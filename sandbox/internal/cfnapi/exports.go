@@ -44,12 +44,12 @@ func (s *Service) imports(st *stack) []string {
 	}
 	for _, d := range st.revision.template.Resources {
 		if e.Condition(d.Condition) && d.Properties != nil && st.resource(d.Name) != nil {
-			e.Resolve(d.Properties) // only for what it imports; it resolved when the stack was made
+			_, _ = e.Resolve(d.Properties) // only for what it imports; it resolved when the stack was made
 		}
 	}
 	for _, o := range st.revision.template.Outputs {
 		if e.Condition(o.Condition) {
-			e.Resolve(o.Value)
+			_, _ = e.Resolve(o.Value)
 		}
 	}
 	return names

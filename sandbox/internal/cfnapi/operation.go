@@ -122,7 +122,7 @@ func (s *Service) stackCall(c *authz.Call, p place, roleARN, stackRoleARN string
 	}
 	assumed, err := own.AsServiceRole(roleARN, forwardedBy, "AWSCloudFormation")
 	if err != nil {
-		e := invalid("Role %s is invalid or cannot be assumed", clip(roleARN)).(*wire.Error)
+		e := wire.AsError(invalid("Role %s is invalid or cannot be assumed", clip(roleARN)))
 		e.Cause = err
 		return nil, e
 	}

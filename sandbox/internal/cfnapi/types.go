@@ -15,7 +15,6 @@ type resourceType struct {
 	name            string
 	needsCapability bool   // templates with it need CAPABILITY_IAM
 	nameProperty    string // the property that gives a custom name; setting it needs CAPABILITY_NAMED_IAM where a capability is needed
-	maxName         int    // longest generated name; zero if none is generated
 	properties      map[string]property
 	attributes      []string // of Fn::GetAtt
 	tagged          bool     // takes the stack's tags

@@ -1,6 +1,7 @@
 package cfnapi
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -268,7 +269,8 @@ func wireMessage(err error) string {
 // plainError gives errors of this package that are not the service's own a
 // message that may be shown.
 func plainError(err error) error {
-	if e, ok := err.(*noExportError); ok {
+	var e *noExportError
+	if errors.As(err, &e) {
 		return invalid("%s", e.Error())
 	}
 	return err

@@ -105,7 +105,7 @@ func TestBucketPolicyIsChecked(t *testing.T) {
 		{"broken", `{"Version":`, "valid JSON"},
 		{"no principal", policy(allow("s3:GetObject", objects)), "Missing required field Principal"},
 		{"no resource", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"s3:GetObject"}}`, "Missing required field Resource"},
-		{"unknown element", `{"Version":"2012-10-17","Statment":[]}`, "Unknown field Statment"},
+		{"unknown element", `{"Version":"2012-10-17","Statements":[]}`, "Unknown field Statements"},
 		{"other bucket", policy(allow("s3:GetObject", "arn:aws:s3:::other/*").to(account(other))), "Policy has invalid resource"},
 		{"any bucket", policy(allow("s3:GetObject", "arn:aws:s3:::*").to(account(other))), "Policy has invalid resource"},
 		{"bucket with a longer name", policy(allow("s3:GetObject", "arn:aws:s3:::checked-2/*").to(account(other))), "Policy has invalid resource"},
