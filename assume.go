@@ -130,6 +130,9 @@ func (c *Client) assume(ctx context.Context, integration *Integration) (aws.Conf
 	}
 	c.mu.Unlock()
 	if _, err := session.cache.Retrieve(ctx); err != nil {
+		if CodeOf(err) == "" && ctx.Err() != nil {
+			return aws.Config{}, cancelled(ctx.Err()) // the cache gave up, not AWS
+		}
 		return aws.Config{}, asError(err)
 	}
 	base.Credentials = session.cache
