@@ -111,7 +111,7 @@ func (l *listing) countQuery() (text string, args []any) {
 		parts = append(parts, "SELECT 1 FROM integrations INDEXED BY integrations_checked WHERE state = ? AND checked_at < ?")
 		args = append(args, string(state), bound(l.CheckedBefore))
 	}
-	return "SELECT count(*) FROM (" + strings.Join(parts, " UNION ALL ") + " LIMIT ?)", append(args, fewLimit)
+	return "SELECT count(*) FROM (" + strings.Join(parts, " UNION ALL ") + " LIMIT ? + 0)", append(args, fewLimit)
 }
 
 // query returns one statement, so that a page is of one moment.
@@ -125,7 +125,7 @@ func (l *listing) query() (text string, args []any) {
 			index = "integrations_account"
 		}
 		c := l.conditions("")
-		return selected + "INDEXED BY " + index + c.where() + ordered + " LIMIT ?", append(c.args, limit)
+		return selected + "INDEXED BY " + index + c.where() + ordered + " LIMIT ? + 0", append(c.args, limit)
 	}
 	index := "integrations_state"
 	if l.few {
@@ -134,11 +134,11 @@ func (l *listing) query() (text string, args []any) {
 	var parts []string
 	for _, state := range l.states {
 		c := l.conditions(state)
-		parts = append(parts, "SELECT * FROM (SELECT rowid AS r, customer_id, id FROM integrations INDEXED BY "+index+c.where()+ordered+" LIMIT ?)")
+		parts = append(parts, "SELECT * FROM (SELECT rowid AS r, customer_id, id FROM integrations INDEXED BY "+index+c.where()+ordered+" LIMIT ? + 0)")
 		args = append(append(args, c.args...), limit)
 	}
 	keys := strings.Join(parts, " UNION ALL ")
-	return selected + "WHERE rowid IN (SELECT r FROM (" + keys + ")" + ordered + " LIMIT ?)" + ordered, append(args, limit)
+	return selected + "WHERE rowid IN (SELECT r FROM (" + keys + ")" + ordered + " LIMIT ? + 0)" + ordered, append(args, limit)
 }
 
 // conditions select the records of a listing that are in the state, or in any

@@ -18,7 +18,9 @@ const (
 	selectRoleOwner = `SELECT customer_id, id FROM integrations
 		WHERE role_key = ? AND role_key <> '' AND state <> 'revoked'`
 
-	selectOutbox = `SELECT id, time, type, customer_id, integration_id, details FROM outbox ORDER BY number LIMIT ?`
+	// Limits are written "? + 0" in this package: SQLite looks at the value of a
+	// plain parameter when it plans, and so plans again for every call.
+	selectOutbox = `SELECT id, time, type, customer_id, integration_id, details FROM outbox ORDER BY number LIMIT ? + 0`
 )
 
 // reader returns a statement of the readers. There are as many as there are
@@ -190,7 +192,7 @@ func auditQuery(q *crossaccount.AuditQuery) (text string, args []any, err error)
 	}
 	c.add("(time, id) < (?, ?)", before.Time, before.ID)
 	text = `SELECT id, time, customer_id, integration_id, actor, action, outcome, role_arn, session_name, request_id, details
-		FROM audit INDEXED BY ` + index + c.where() + ` ORDER BY time DESC, id DESC LIMIT ?`
+		FROM audit INDEXED BY ` + index + c.where() + ` ORDER BY time DESC, id DESC LIMIT ? + 0`
 	return text, append(c.args, pageLimit(q.Limit)+1), nil
 }
 
