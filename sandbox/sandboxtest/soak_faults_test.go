@@ -34,21 +34,20 @@ func (f *faults) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch rand.IntN(60) {
 	case 0:
 		f.made.add("throttled")
-		return answer(r, http.StatusBadRequest, "Throttling", "Rate exceeded"), nil
+		return answer(r, http.StatusBadRequest, "Throttling", "Rate exceeded")
 	case 1:
 		f.made.add("503")
-		return answer(r, http.StatusServiceUnavailable, "ServiceUnavailable", "Please reduce your request rate."), nil
+		return answer(r, http.StatusServiceUnavailable, "ServiceUnavailable", "Please reduce your request rate.")
 	case 2:
 		f.made.add("500 without a body that makes sense")
-		return answer(r, http.StatusInternalServerError, "", "<html>"), nil
+		return answer(r, http.StatusInternalServerError, "", "<html>")
 	case 3:
 		f.made.add("answer lost")
 		response, err := f.to.RoundTrip(r)
 		if err != nil {
 			return nil, err
 		}
-		response.Body.Close()
-		return nil, errors.New("connection reset by peer")
+		return nil, errors.Join(errors.New("connection reset by peer"), response.Body.Close())
 	case 4:
 		f.made.add("slow")
 		pause(r.Context(), time.Duration(rand.IntN(500))*time.Millisecond)
@@ -66,7 +65,7 @@ func (f *faults) Close() {
 }
 
 // answer is an error as STS and IAM, or S3, write it.
-func answer(r *http.Request, status int, code, message string) *http.Response {
+func answer(r *http.Request, status int, code, message string) (*http.Response, error) {
 	body := message
 	if code != "" {
 		body = "<Error><Code>" + code + "</Code><Message>" + message + "</Message></Error>"
@@ -75,12 +74,14 @@ func answer(r *http.Request, status int, code, message string) *http.Response {
 		}
 	}
 	if r.Body != nil {
-		r.Body.Close()
+		if err := r.Body.Close(); err != nil {
+			return nil, err
+		}
 	}
 	return &http.Response{
 		Status: fmt.Sprint(status, " ", http.StatusText(status)), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": {"text/xml"}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r,
-	}
+	}, nil
 }
 
 // A tally counts by name.

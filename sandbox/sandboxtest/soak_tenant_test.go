@@ -254,8 +254,7 @@ func (w *tenant) useOnce(ctx context.Context, id string) {
 	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: w.bucket(), Key: aws.String("report")})
 	if w.outcome("read", err) {
 		data, err := io.ReadAll(out.Body)
-		out.Body.Close()
-		if err == nil && string(data) != w.content {
+		if err = errors.Join(err, out.Body.Close()); err == nil && string(data) != w.content {
 			w.Errorf("%s read %q", id, data)
 		}
 	}

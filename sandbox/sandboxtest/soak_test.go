@@ -77,8 +77,8 @@ func TestSoak(t *testing.T) {
 	*s = soak{T: t}
 	if left := settledGoroutines(goroutines); left > goroutines {
 		var stacks bytes.Buffer
-		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
-		t.Errorf("%d goroutines before, %d after:\n%s", goroutines, left, &stacks)
+		err := pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+		t.Errorf("%d goroutines before, %d after (%v):\n%s", goroutines, left, err, &stacks)
 	}
 	if left := heap(); left > memory+8<<20 {
 		t.Errorf("%d kB of memory before, %d kB after everything was dropped", memory>>10, left>>10)

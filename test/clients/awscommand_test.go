@@ -25,6 +25,7 @@ type awsCommand struct {
 }
 
 func runAWSCommand(t *testing.T, s *scenario) []observation {
+	t.Helper()
 	c := &awsCommand{scenario: s, t: t, path: testenv.Tool(t, "aws"), dir: t.TempDir()}
 	// In us-east-1 version 1 of the command presigns with signature version 2
 	// unless told otherwise, which S3 does not accept for buckets created since

@@ -15,6 +15,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -338,8 +339,7 @@ func (s *scenario) checkUploads(t *testing.T) {
 		}
 		sum := sha256.New()
 		_, err = io.Copy(sum, out.Body)
-		out.Body.Close()
-		if err != nil || hex.EncodeToString(sum.Sum(nil)) != sha256Of(file) {
+		if err = errors.Join(err, out.Body.Close()); err != nil || hex.EncodeToString(sum.Sum(nil)) != sha256Of(file) {
 			t.Errorf("%s: is not the file that was uploaded (%v)", key, err)
 		}
 		checksums := map[string]*string{

@@ -34,6 +34,7 @@ type goSDK struct {
 }
 
 func runGoSDK(t *testing.T, s *scenario) []observation {
+	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	g := &goSDK{scenario: s, ctx: t.Context(), http: &http.Client{Transport: transport}}

@@ -6,16 +6,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/crossaccount/crossaccount/internal/testenv"
 )
 
 func runBoto3(t *testing.T, s *scenario) []observation {
+	t.Helper()
 	return s.runScript(t, nil, testenv.Python(t, "boto3"), "testdata/scenario.py")
 }
 
 func runJavaScript(t *testing.T, s *scenario) []observation {
+	t.Helper()
 	node, npm := testenv.Tool(t, "node"), testenv.Tool(t, "npm")
 	return s.runScript(t, []string{"NODE_PATH=" + installJavaScript(t, npm)}, node, "testdata/js/scenario.js")
 }
@@ -39,11 +42,8 @@ func installJavaScript(t *testing.T, npm string) string {
 		return modules
 	}
 	// Installed elsewhere and then renamed, so that what is there is complete.
-	if err := os.MkdirAll(tools, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	work, err := os.MkdirTemp(tools, "installing-")
-	if err != nil {
+	work := folder + ".installing-" + strconv.Itoa(os.Getpid())
+	if err := os.MkdirAll(work, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(work)
