@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -34,6 +35,21 @@ func Python(t testing.TB, modules ...string) string {
 		}
 	}
 	return path
+}
+
+// TerraformProviders returns a folder laid out as a filesystem mirror with
+// Terraform's AWS provider, or skips the test. Nothing is downloaded:
+// CROSSACCOUNT_TF_PLUGINS names the folder, /opt/tf-plugins if it is not set.
+func TerraformProviders(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("CROSSACCOUNT_TF_PLUGINS")
+	if dir == "" {
+		dir = "/opt/tf-plugins"
+	}
+	if found, err := filepath.Glob(filepath.Join(dir, "*", "hashicorp", "aws")); err != nil || len(found) == 0 {
+		Missing(t, "terraform", "there is no AWS provider for Terraform in "+dir+"; set CROSSACCOUNT_TF_PLUGINS to a mirror with hashicorp/aws")
+	}
+	return dir
 }
 
 // Missing skips the test because a tool is missing, and adds a line to the

@@ -20,13 +20,7 @@ import (
 // attribute, and between the quotes of an expression.
 func TestTerraformReadsEveryTextAsItIs(t *testing.T) {
 	program := testenv.Tool(t, "terraform")
-	plugins := os.Getenv("CROSSACCOUNT_TF_PLUGINS")
-	if plugins == "" {
-		plugins = "/opt/tf-plugins"
-	}
-	if entries, err := os.ReadDir(plugins); err != nil || len(entries) == 0 {
-		testenv.Missing(t, "terraform", "there is no Terraform provider in "+plugins+"; set CROSSACCOUNT_TF_PLUGINS to a mirror with hashicorp/aws")
-	}
+	plugins := testenv.TerraformProviders(t)
 	const account, value = "444455556666", `${x} %{y} "quoted" \ $$ %%`
 	stack := &template.Stack{
 		Parameters: []template.Parameter{{ID: "Value", SizeHint: 40}},

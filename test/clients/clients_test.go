@@ -187,7 +187,7 @@ func newScenario(t *testing.T) *scenario {
 	admin := customer.UserCredentials("admin", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
 	role := customer.Role("reader", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::`+vendorID+`:root"},
 		"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"`+externalID+`"}}}}`,
-		[]string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + bucket + `/reports/*"}}`},
+		[]string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["s3:GetObject","s3:GetObjectTagging"],"Resource":"arn:aws:s3:::` + bucket + `/reports/*"}}`},
 		func(in *iam.CreateRoleInput) { in.MaxSessionDuration = aws.Int32(3600) })
 	for _, name := range []string{"team-1", "team-2", "team-3", "team-4", "team-5"} {
 		customer.Role(name, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}}`, nil,
@@ -208,7 +208,7 @@ func newScenario(t *testing.T) *scenario {
 		t.Fatal(err)
 	}
 	for _, key := range append([]string{readable, secret}, strangeKeys...) {
-		if _, err := store.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.Bucket, Key: &key, Body: strings.NewReader(content)}); err != nil {
+		if _, err := store.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.Bucket, Key: &key, ContentType: aws.String("text/csv"), Body: strings.NewReader(content)}); err != nil {
 			t.Fatal(err)
 		}
 	}

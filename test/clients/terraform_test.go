@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -15,8 +14,7 @@ import (
 )
 
 // TestTerraform has terraform's AWS provider assume the customer's role. The
-// provider must be installed in one of the folders where terraform looks for
-// providers before it asks a registry; this test asks none.
+// provider comes from a local folder; no registry is asked.
 func TestTerraform(t *testing.T) {
 	terraform := testenv.Tool(t, "terraform")
 	settings := providerSettings(t)
@@ -94,43 +92,12 @@ func nullable(text string) *string {
 }
 
 // providerSettings writes a configuration of terraform that allows local
-// providers only, or skips the test if the AWS provider is not among them.
-//
-// https://developer.hashicorp.com/terraform/cli/config/config-file#implied-local-mirror-directories
+// providers only.
 func providerSettings(t *testing.T) string {
 	t.Helper()
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mirrors []string
-	for _, folder := range []string{
-		os.Getenv("TF_PLUGIN_CACHE_DIR"), filepath.Join(home, ".terraform.d/plugins"), filepath.Join(home, ".local/share/terraform/plugins"),
-		"/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins",
-	} {
-		platform := runtime.GOOS + "_" + runtime.GOARCH
-		for _, layout := range []string{ // unpacked, packed
-			filepath.Join("*", "hashicorp", "aws", "*", platform),
-			filepath.Join("*", "hashicorp", "aws", "terraform-provider-aws_*_"+platform+".zip"),
-		} {
-			found, err := filepath.Glob(filepath.Join(folder, layout))
-			if err == nil && folder != "" && len(found) > 0 {
-				mirrors = append(mirrors, folder)
-				break
-			}
-		}
-	}
-	if len(mirrors) == 0 {
-		testenv.Missing(t, "terraform-provider-aws", "terraform's AWS provider is not installed, so the sandbox was not tried with it")
-	}
-	var settings strings.Builder
-	settings.WriteString("provider_installation {\n")
-	for _, folder := range mirrors {
-		fmt.Fprintf(&settings, "  filesystem_mirror {\n    path = %q\n  }\n", folder)
-	}
-	settings.WriteString("}\n")
+	settings := fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", testenv.TerraformProviders(t))
 	name := filepath.Join(t.TempDir(), "terraform.rc")
-	if err := os.WriteFile(name, []byte(settings.String()), 0o600); err != nil {
+	if err := os.WriteFile(name, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return name

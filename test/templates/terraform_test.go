@@ -9,25 +9,11 @@ import (
 	"github.com/crossaccount/crossaccount/internal/testenv"
 )
 
-// terraformPlugins is a folder with the provider hashicorp/aws, laid out as a
-// filesystem mirror. Nothing is downloaded.
-func terraformPlugins(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("CROSSACCOUNT_TF_PLUGINS")
-	if dir == "" {
-		dir = "/opt/tf-plugins"
-	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) == 0 {
-		testenv.Missing(t, "terraform", "there is no Terraform provider in "+dir+"; set CROSSACCOUNT_TF_PLUGINS to a mirror with hashicorp/aws")
-	}
-	return dir
-}
-
 // Terraform creates what CloudFormation creates, changes it, and leaves nothing
 // behind.
 func TestTerraform(t *testing.T) {
 	terraform := testenv.Tool(t, "terraform")
-	plugins := terraformPlugins(t)
+	plugins := testenv.TerraformProviders(t)
 	v := everything()
 	c := newCustomer(t, v)
 	c.env = append(c.env, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_VAR_external_id="+externalID)
