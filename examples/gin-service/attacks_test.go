@@ -69,7 +69,7 @@ func TestAnotherCustomersIDIsRefused(t *testing.T) {
 	f.want(f.send(globexToken, "POST", complete, `{"customer_id": "acme", "role_arn": "`+role+`"}`), http.StatusForbidden, crossaccount.CodeForbidden)
 	f.want(f.send(globexToken, "GET", report, ""), http.StatusForbidden, crossaccount.CodeForbidden)
 	for _, id := range strange {
-		a := f.send(globexToken, "GET", "/api/customer/"+url.PathEscape(id)+"/data?bucket=acme-reports&key=2026/q3.csv", "")
+		a := f.send(acmeToken, "GET", "/api/customer/"+url.PathEscape(id)+"/data?bucket=acme-reports&key=2026/q3.csv", "")
 		// An id with a slash is another path, and there is nothing.
 		if a.StatusCode != http.StatusForbidden && a.StatusCode != http.StatusNotFound || a.code() == "" {
 			t.Errorf("id %.40q: status %d, %s", id, a.StatusCode, a.body)

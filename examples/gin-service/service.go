@@ -96,7 +96,8 @@ var bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 // data answers with an object of the customer's: ?bucket=acme-reports&key=q3.csv.
 func (s *service) data(c *gin.Context) {
-	if caller, err := callerOf(c.Request); err != nil || c.Param("id") != caller {
+	customerID, err := callerOf(c.Request)
+	if err != nil || c.Param("id") != customerID {
 		fail(c, crossaccount.NewError(crossaccount.CodeForbidden, "this is not your customer id", "ask for your own data", nil))
 		return
 	}
@@ -105,7 +106,7 @@ func (s *service) data(c *gin.Context) {
 		fail(c, crossaccount.NewError(crossaccount.CodeInvalidRequest, "bucket and key must name an object in S3", "", nil))
 		return
 	}
-	object, err := s.readObject(c.Request.Context(), c.Param("id"), bucket, key)
+	object, err := s.readObject(c.Request.Context(), customerID, bucket, key)
 	if err != nil {
 		fail(c, err)
 		return

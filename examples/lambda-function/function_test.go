@@ -37,7 +37,12 @@ func TestACustomerConnectsAndReadsAReport(t *testing.T) {
 	w.want(w.read("complete-base64"), 200, "") // as often as one likes
 
 	// Another customer goes the same way.
-	role := w.launch(globexAccount, w.start("globex").LaunchURL)
+	started = crossaccount.IntegrationResponse{}
+	inFrankfurt := w.read("start").from("globex").with("body", `{"region": "eu-central-1"}`) // its bucket is elsewhere
+	if err := json.Unmarshal([]byte(w.want(inFrankfurt, 200, "").Body), &started); err != nil {
+		t.Fatal(err)
+	}
+	role := w.launch(globexAccount, started.LaunchURL)
 	w.want(w.read("complete").from("globex").with("body", completion(role)), 200, "")
 
 	for customer, e := range map[string]event{

@@ -248,7 +248,9 @@ func (w *world) launch(account, link string) (roleARN string) {
 	for name, value := range l.Parameters {
 		create.Parameters = append(create.Parameters, types.Parameter{ParameterKey: aws.String(name), ParameterValue: aws.String(value)})
 	}
-	client := cloudformation.NewFromConfig(w.box.Account(account).Config())
+	config := w.box.Account(account).Config()
+	config.Region = l.Region
+	client := cloudformation.NewFromConfig(config)
 	if _, err := client.CreateStack(w.Context(), create); err != nil {
 		w.Fatal(err)
 	}
