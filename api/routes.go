@@ -11,40 +11,20 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/crossaccount/crossaccount"
-)
-
-// Parameters that several routes have. The customer is named in the query where
-// there is no body.
-type (
-	customerParameter struct {
-		CustomerID string `query:"customer_id" maxLength:"256" doc:"Operators must name the customer, except for listing all; a tenant's own id may be left out."`
-	}
-	integrationParameter struct {
-		ID string `path:"id" pattern:"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$" maxLength:"64" doc:"The integration's id."`
-	}
-	pageParameters struct {
-		Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"100" doc:"How many records to return at most."`
-		Cursor string `query:"cursor" maxLength:"2048" doc:"The next of the preceding part."`
-	}
-	keyParameter struct {
-		IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Makes the request safe to repeat: the same request with the same key gets the same answer for a day."`
-	}
-	preferParameter struct {
-		Prefer string `header:"Prefer" maxLength:"100" doc:"respond-async answers at once with 202; wait=N waits at most N seconds for the result (RFC 7240)."`
-	}
+	"github.com/crossaccount/crossaccount/api/internal/params"
 )
 
 type (
 	startInput struct {
-		keyParameter
+		params.Key
 		Body StartRequest
 	}
 	startOutput struct {
 		Body crossaccount.IntegrationResponse
 	}
 	listInput struct {
-		customerParameter
-		pageParameters
+		params.Customer
+		params.Page
 		State     []string `query:"state,explode" enum:"pending,verifying,active,degraded,rejected,expired,disconnected,revoked" maxItems:"8" doc:"Only integrations in one of these states."`
 		AccountID string   `query:"account_id" pattern:"^[0-9]{12}$" doc:"Only those of this AWS account."`
 	}
@@ -52,22 +32,22 @@ type (
 		Body IntegrationPage
 	}
 	getInput struct {
-		integrationParameter
-		customerParameter
+		params.Integration
+		params.Customer
 	}
 	integrationOutput struct {
 		Body Integration
 	}
 	roleInput struct {
-		integrationParameter
-		keyParameter
-		preferParameter
+		params.Integration
+		params.Key
+		params.Preference
 		Body RoleRequest
 	}
 	checkInput struct {
-		integrationParameter
-		keyParameter
-		preferParameter
+		params.Integration
+		params.Key
+		params.Preference
 		Body CustomerRequest
 	}
 	operationOutput struct {
@@ -77,14 +57,14 @@ type (
 		Body       Integration
 	}
 	leaveInput struct {
-		integrationParameter
-		keyParameter
+		params.Integration
+		params.Key
 		Body CustomerRequest
 	}
 	auditInput struct {
-		integrationParameter
-		customerParameter
-		pageParameters
+		params.Integration
+		params.Customer
+		params.Page
 		From  time.Time `query:"from" doc:"Not before this time."`
 		Until time.Time `query:"until" doc:"Before this time."`
 	}
@@ -99,7 +79,7 @@ type (
 		Body        []byte
 	}
 	importInput struct {
-		keyParameter
+		params.Key
 		Body ImportRequest
 	}
 	healthOutput struct {
