@@ -51,7 +51,7 @@ func TestCrash(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "crash.db")
 	acknowledged := &ledger{externalIDs: make(map[string]string), roles: make(map[string]string)}
 	for run := range kills {
-		acknowledged.runChild(t, path, run, random.IntN(2000))
+		acknowledged.runChild(t, path, run, random.IntN(1200))
 	}
 	store := reopen(t, path)
 	db := raw(t, path)

@@ -3,7 +3,6 @@ package sqlite_test
 import (
 	"bytes"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -12,19 +11,21 @@ import (
 
 const digits = 40 // hexadecimal digits at the end of an external ID
 
-var longHex = regexp.MustCompile(`[0-9a-f]{40,}`)
-
 // leaks returns the external IDs whose random digits occur in the data.
 func leaks(data []byte, stored []storedIntegration) (leaked []string) {
 	secret := make(map[string]bool)
 	for _, i := range stored {
 		secret[i.externalID[len(i.externalID)-digits:]] = true
 	}
-	for _, run := range longHex.FindAll(data, -1) {
-		for n := range len(run) - digits + 1 {
-			if secret[string(run[n:n+digits])] {
-				leaked = append(leaked, string(run[n:n+digits]))
-			}
+	run := 0 // of hexadecimal digits
+	for n, b := range data {
+		if '0' <= b && b <= '9' || 'a' <= b && b <= 'f' {
+			run++
+		} else {
+			run = 0
+		}
+		if run >= digits && secret[string(data[n+1-digits:n+1])] {
+			leaked = append(leaked, string(data[n+1-digits:n+1]))
 		}
 	}
 	return leaked

@@ -54,6 +54,7 @@ type Options struct {
 // A Store is an open database. It is safe for concurrent use.
 type Store struct {
 	path    string
+	busy    time.Duration
 	writer  *sql.DB // one connection; used by the goroutine of writeLoop only
 	readers *sql.DB
 
@@ -97,6 +98,7 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	}
 	s := &Store{
 		path:     path,
+		busy:     options.BusyTimeout,
 		prepared: make(map[string]*sql.Stmt),
 		writes:   make(chan *write),
 		closing:  make(chan struct{}),
@@ -180,12 +182,16 @@ func (s *Store) close() error {
 // returns nil; otherwise there is no file. External IDs in it are as sealed as
 // in the original, so keep the keys elsewhere.
 func (s *Store) Backup(ctx context.Context, path string) error {
+	select {
+	case <-s.closing:
+		return closed()
+	default:
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return invalidBackup("cannot be created", err)
 	}
-	_, err = s.readers.ExecContext(ctx, "VACUUM INTO ?", path)
-	if err != nil {
+	if err = s.copyInto(ctx, path); err != nil {
 		err = s.problem(ctx, err)
 	} else if syncing := file.Sync(); syncing != nil {
 		err = invalidBackup("cannot be written", syncing)
@@ -196,5 +202,17 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	if err != nil {
 		os.Remove(path)
 	}
+	return err
+}
+
+// copyInto needs a connection of its own: those of the readers may not write,
+// not even elsewhere.
+func (s *Store) copyInto(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite", dsn(s.path, s.busy))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, "VACUUM INTO ?", path)
 	return err
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/crossaccount/crossaccount"
-	"github.com/crossaccount/crossaccount/iam"
 )
 
 const roleARN = "arn:aws:iam::111122223333:role/svc/Access"
@@ -22,11 +21,7 @@ func active(customer, id, arn string) *crossaccount.Integration {
 
 func (s suite) owner(t *testing.T, arn string) string {
 	t.Helper()
-	role, err := iam.ParseRoleARN(arn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	customer, id, err := s.RoleOwner(t.Context(), role)
+	customer, id, err := s.RoleOwner(t.Context(), mustRole(t, arn))
 	if err != nil {
 		t.Fatal(err)
 	}

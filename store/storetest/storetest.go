@@ -30,24 +30,47 @@ func Run(t *testing.T, open func(t *testing.T) crossaccount.CredentialStorage) {
 		name string
 		run  func(suite)
 	}{
+		// Values: opaque bytes, every field, no shared memory, times in UTC.
 		{"Values", suite.values},
+		{"EveryFieldIsKept", suite.everyFieldIsKept},
+		{"Times", suite.times},
 		{"Isolation", suite.isolation},
-		{"TenantScope", suite.tenantScope},
-		{"Identity", suite.identity},
+		{"SharesNothing", suite.sharesNothing},
+		// Atomicity: all of a write or nothing, visible to everybody.
+		{"Atomicity", suite.atomicity},
+		{"FailedWrites", suite.failedWrites},
+		// Optimistic concurrency.
 		{"Versions", suite.versions},
 		{"ConcurrentUpdates", suite.concurrentUpdates},
+		// Tenant scope.
+		{"TenantScope", suite.tenantScope},
+		{"Identity", suite.identity},
+		{"ForeignCursors", suite.foreignCursors},
+		// Uniqueness: ids, external IDs, roles, pending keys.
+		{"ConcurrentCreates", suite.concurrentCreates},
 		{"ExternalIDs", suite.externalIDs},
 		{"ConcurrentExternalIDs", suite.concurrentExternalIDs},
 		{"Roles", suite.roles},
 		{"ConcurrentRoles", suite.concurrentRoles},
 		{"PendingKeys", suite.pendingKeys},
 		{"ConcurrentPendingKeys", suite.concurrentPendingKeys},
+		{"ClaimsInEveryState", suite.claimsInEveryState},
+		// State.
 		{"States", suite.states},
-		{"Atomicity", suite.atomicity},
-		{"List", suite.list},
+		// Audit records and events.
+		{"AppendOnly", suite.appendOnly},
 		{"Audit", suite.audit},
 		{"Outbox", suite.outbox},
+		{"ConcurrentEvents", suite.concurrentEvents},
+		// Listings.
+		{"List", suite.list},
+		{"Filters", suite.filters},
+		{"AuditFilters", suite.auditFilters},
+		{"ListWhileWriting", suite.listWhileWriting},
+		{"Limits", suite.limits},
+		// The context, and errors.
 		{"Refusals", suite.refusals},
+		{"Ended", suite.ended},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(suite{open(t), t}) })
 	}
@@ -84,7 +107,8 @@ func full() *crossaccount.Integration {
 		Permissions: []crossaccount.PermissionCheck{{Sid: "Read", Actions: []string{"s3:GetObject"}, State: crossaccount.PermissionPresent}},
 		StartedAt:   start, FinishedAt: start.Add(time.Second),
 	}
-	i.Candidate = &crossaccount.Candidate{RoleARN: "arn:aws:iam::111122223333:role/other", PresentedAt: start, Attempts: 3}
+	i.Candidate = &crossaccount.Candidate{RoleARN: "arn:aws:iam::111122223333:role/other", PresentedAt: start, Attempts: 3,
+		Report: &crossaccount.Report{Result: crossaccount.Inconclusive, Code: crossaccount.CodePropagating, StartedAt: start, FinishedAt: start.Add(time.Minute)}}
 	i.DegradedReason = crossaccount.CodeRoleRefused
 	i.ActivatedAt, i.CheckedAt = start.Add(2*time.Hour), start.Add(3*time.Hour)
 	return i
