@@ -44,7 +44,7 @@ func conforming(t *testing.T, handler *api.Handler) http.Handler {
 func conforms(document map[string]any, r *http.Request, status int, contentType string, body []byte) error {
 	var operation map[string]any
 	for template, item := range document["paths"].(map[string]any) {
-		if fits(template, r.URL.Path) {
+		if fits(template, r.URL.EscapedPath()) {
 			if o, ok := item.(map[string]any)[strings.ToLower(r.Method)]; ok {
 				operation = o.(map[string]any)
 			}

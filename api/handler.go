@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path"
 	"runtime/debug"
 	"strings"
@@ -170,6 +171,9 @@ func (h *Handler) checkRoute(r *http.Request) *Problem {
 	notFound := newProblem(CodeNoSuchRoute, "there is nothing at this path", "the routes are in /openapi.json")
 	if p := r.URL.Path; p != path.Clean(p) || strings.ContainsRune(p, 0) {
 		return notFound
+	}
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return newProblem(crossaccount.CodeInvalidRequest, "the query cannot be read", "percent-encode its values")
 	}
 	handler, pattern := h.mux.Handler(r)
 	if pattern != "" {
