@@ -38,7 +38,7 @@ type Client struct {
 	templates *publisher
 	limits    limiter
 	ids       atomic.Uint32 // counts ids, so that they sort
-	page      setupPage
+	page      *setupPage
 }
 
 // New makes a client. It opens no network connection: the vendor's credentials

@@ -5,30 +5,38 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/setup"
 )
 
-// maxForm is more than the largest form of the pages can be.
-const maxForm = 64 << 10
+// Limits of a request. A verification that takes longer goes on without it.
+const (
+	maxForm     = 64 << 10         // more than the largest form or body can be
+	readTime    = 10 * time.Second // for the body
+	requestTime = 30 * time.Second
+)
 
 // setupPage answers with the customer's pages.
 type setupPage struct {
-	pages          *setup.Pages
-	ongoing, setup []setup.Permission
-	crossOrigin    *http.CrossOriginProtection
-	believing      func() // says once that the page believes its visitors
+	pages       *setup.Pages
+	grants      func() *setup.Grants
+	crossOrigin *http.CrossOriginProtection
+	runs        runs
+	believing   func() // says once that the page believes its visitors
 }
 
-func newSetupPage(c *Client) setupPage {
+func newSetupPage(c *Client) *setupPage {
 	options := c.config.BrandingOptions
 	name := options[BrandingDisplayName]
 	if name == "" {
 		name = c.config.ServiceName
 	}
-	return setupPage{
+	return &setupPage{
 		pages: setup.New(setup.Brand{
 			Name:         name,
 			LogoURL:      options[BrandingLogoURL],
@@ -36,8 +44,9 @@ func newSetupPage(c *Client) setupPage {
 			SupportURL:   options[BrandingSupportURL],
 			PrivacyURL:   options[BrandingPrivacyURL],
 		}),
-		ongoing:     shownPermissions(c.config.OngoingPermissions),
-		setup:       shownPermissions(c.config.SetupPermissions),
+		// Describing permissions loads AWS's reference, which a client without
+		// pages does not need.
+		grants:      sync.OnceValue(c.grants),
 		crossOrigin: http.NewCrossOriginProtection(),
 		believing: sync.OnceFunc(func() {
 			c.log.Warn("crossaccount: the setup page believes the customer id that a visitor types; use WithTenantResolver, or let only authenticated staff reach it")
@@ -45,68 +54,137 @@ func newSetupPage(c *Client) setupPage {
 	}
 }
 
-func shownPermissions(permissions []Permission) []setup.Permission {
-	var shown []setup.Permission
-	for _, p := range permissions {
-		s := setup.Permission{Name: p.Sid, Effect: p.Effect, Actions: p.Actions, Resources: p.Resources}
-		if s.Effect == "" {
-			s.Effect = "Allow"
-		}
-		if len(p.Condition) > 0 {
-			if condition, err := json.Marshal(p.Condition); err == nil {
-				s.Condition = string(condition)
-			}
-		}
-		shown = append(shown, s)
+func (c *Client) grants() *setup.Grants {
+	return &setup.Grants{
+		VendorAccount: c.config.ServiceAccountID,
+		Ongoing:       phaseOf(c.config.OngoingPermissions),
+		Setup:         phaseOf(c.config.SetupPermissions),
+		SelfReading:   c.selfInspection,
 	}
-	return shown
 }
 
-// Handler returns the customer's pages as a handler: [Client.ServeSetupUI].
-func (c *Client) Handler() http.Handler { return http.HandlerFunc(c.ServeSetupUI) }
+func phaseOf(permissions []Permission) setup.Phase {
+	var checked findings // New has reported what is wrong
+	statements := checked.statements("permissions", permissions)
+	var phase setup.Phase
+	for _, s := range statements {
+		phase.Permissions = append(phase.Permissions, setup.Describe(s))
+	}
+	if len(statements) > 0 {
+		policy := &iam.Policy{Version: iam.Version2012, Statements: statements}
+		phase.Policy = iam.ReplaceSymbols(string(policy.Indent()), func(id string) string { return "${" + id + "}" })
+	}
+	return phase
+}
+
+// Handler returns the whole customer's side of an onboarding. It may be mounted
+// in any router under any prefix, stripped or not: the end of the path decides.
+//
+//	GET, POST …/integrate                  the setup page, as ServeSetupUI; also …/
+//	POST      …/api/integration/start      IntegrationRequest → IntegrationResponse
+//	POST      …/api/integration/complete   VerificationRequest → Report, when the role is in use
+//	GET       …/api/integration/status     ?integration_id= → IntegrationStatus
+//
+// Errors are [*Error] as JSON with the status of [StatusOf]. A verification that
+// takes longer than 20 seconds is answered with 202, a Location where its status
+// is and a Retry-After; it goes on, and the role is taken into use when it
+// passes.
+//
+// With [WithTenantResolver] every request is for the customer it was
+// authenticated for, and one that names another is refused. Without it the
+// caller is believed, so only authenticated staff may reach the handler.
+func (c *Client) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.Path
+		switch {
+		case strings.HasSuffix(path, "/api/integration/start"):
+			c.serveJSON(w, r, http.MethodPost, c.startJSON)
+		case strings.HasSuffix(path, "/api/integration/complete"):
+			c.serveJSON(w, r, http.MethodPost, c.completeJSON)
+		case strings.HasSuffix(path, "/api/integration/status"):
+			c.serveJSON(w, r, http.MethodGet, c.statusJSON)
+		case path == "" || strings.HasSuffix(path, "/") || strings.HasSuffix(path, "/integrate"):
+			c.ServeSetupUI(w, r)
+		default:
+			http.Error(w, "there is no such page", http.StatusNotFound)
+		}
+	})
+}
 
 // ServeSetupUI shows and processes the page on which a customer connects an AWS
-// account. It lives at one URL of the vendor's choice, for GET and POST. POSTs
-// from other origins are refused, and forms are small.
+// account. It lives at one URL of the vendor's choice, for GET and POST; its
+// script, downloads and events have the same path with a query. POSTs from
+// other origins are refused, and forms are small.
 //
 // With [WithTenantResolver] the page is for the customer the request was
 // authenticated for; a form that names another is refused. Without it, the page
 // asks for the customer's id and believes it.
+//
+// Verifications go on when the request has ended, so the page needs a process
+// that lives on. If the process ends, the customer continues with a button.
 func (c *Client) ServeSetupUI(w http.ResponseWriter, r *http.Request) {
-	if c.resolver == nil {
-		c.page.believing()
-	}
-	if actorOf(r.Context()) == "" {
-		r = r.WithContext(WithActor(r.Context(), "setup page"))
-	}
-	view := &setup.View{Ongoing: c.page.ongoing, Setup: c.page.setup}
-	status := http.StatusOK
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		if customerID, err := c.caller(r, ""); err != nil && c.resolver != nil {
-			status = c.showError(view, err)
-		} else if err := c.showStart(r.Context(), view, customerID); err != nil {
-			status = c.showError(view, err)
-		}
-	case http.MethodPost:
-		if err := c.post(w, r, view); err != nil {
-			status = c.showError(view, err)
-		}
-	default:
+	query := r.URL.Query()
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case !get && r.Method != http.MethodPost:
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
+	case get && query.Has(setup.AssetParameter):
+		c.page.pages.WriteAsset(w, query.Get(setup.AssetParameter))
+		return
+	}
+	if c.resolver == nil {
+		c.page.believing()
+	}
+	r = r.WithContext(asPage(r.Context()))
+	if get && query.Has("events") {
+		c.serveEvents(w, r, query)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	defer cancel()
+	r = r.WithContext(ctx)
+	view := &setup.View{Grants: c.page.grants()}
+	var status int
+	var err error
+	switch {
+	case get && query.Has("download"):
+		if err = c.serveDownload(w, r, query.Get("download")); err == nil {
+			return
+		}
+	case get:
+		err = c.showPage(r, view, query)
+	default:
+		var location string
+		if location, err = c.post(w, r, view); location != "" {
+			// Relative to the page, whose path a router may have changed.
+			w.Header().Set("Location", location)
+			w.WriteHeader(http.StatusSeeOther)
+			return
+		}
+	}
+	status = http.StatusOK
+	if err != nil {
+		status = c.showError(view, err)
 	}
 	if err := c.page.pages.Write(w, status, view); err != nil {
 		c.log.Warn("crossaccount: a page could not be written", "cause", err.Error())
 	}
 }
 
+func asPage(ctx context.Context) context.Context {
+	if actorOf(ctx) == "" {
+		return WithActor(ctx, "setup page")
+	}
+	return ctx
+}
+
 // errUnauthenticated is answered with 401.
 var errUnauthenticated = NewError(CodeForbidden, "you are not signed in", "sign in and come back to this page", nil)
 
 // caller returns the customer that the request is for: the authenticated one
-// if there is a resolver, else the one that the form names.
+// if there is a resolver, else the one that the request names.
 func (c *Client) caller(r *http.Request, named string) (string, error) {
 	if c.resolver == nil {
 		return named, checkCustomerID(named)
@@ -116,154 +194,181 @@ func (c *Client) caller(r *http.Request, named string) (string, error) {
 		return "", errUnauthenticated
 	}
 	if named != "" && named != customerID {
-		return "", NewError(CodeForbidden, "the form is for another customer than the one who is signed in", "reload the page", nil)
+		return "", NewError(CodeForbidden, "the request is for another customer than the one who is signed in", "reload the page", nil)
 	}
 	return customerID, checkCustomerID(customerID)
 }
 
-// showStart fills in the page before anything was done.
-func (c *Client) showStart(ctx context.Context, view *setup.View, customerID string) error {
-	view.Start = &setup.Start{AskCustomer: c.resolver == nil, Region: c.config.DefaultRegion}
+// pageURL is where the page of an integration is, relative to any other page.
+func (c *Client) pageURL(customerID, integrationID string) string {
+	values := url.Values{"integration": {integrationID}}
 	if c.resolver == nil {
-		return nil
+		values.Set("customer_id", customerID)
 	}
-	integrations, err := c.all(ctx, customerID)
-	if err != nil {
-		return err
-	}
-	for _, integration := range integrations {
-		if integration.State.Usable() {
-			view.Start, view.Done = nil, c.done(integration)
-			view.Checks = shownChecks(integration.Verification)
-		}
-	}
-	return nil
+	return "?" + values.Encode()
 }
 
-func (c *Client) done(integration *Integration) *setup.Done {
-	done := &setup.Done{AccountID: integration.AccountID, RoleARN: integration.RoleARN, State: string(integration.State)}
-	if report := integration.Verification; report != nil {
-		for _, check := range report.SetupPermissions {
-			done.SetupLeft = done.SetupLeft || check.State != PermissionRemoved
-		}
-	}
-	return done
-}
-
-// post processes a form.
-func (c *Client) post(w http.ResponseWriter, r *http.Request, view *setup.View) error {
-	if c.page.crossOrigin.Check(r) != nil {
-		return NewError(CodeForbidden, "the form was sent from another site", "open the page itself and send the form from there", nil)
+// readBody gives the body little time and space. The result must be called when
+// the body was read: a deadline that stays would look as if the client were
+// gone.
+func readBody(w http.ResponseWriter, r *http.Request) (read func()) {
+	control := http.NewResponseController(w)
+	if control.SetReadDeadline(time.Now().Add(readTime)) != nil {
+		control = nil // such a server has its own limits
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		return NewError(CodeInvalidRequest, "the form could not be read, or is too large", "reload the page and try again", nil)
+	return func() {
+		if control != nil {
+			control.SetReadDeadline(time.Time{}) //nolint:errcheck // it worked a moment ago
+		}
+	}
+}
+
+var errForeignForm = NewError(CodeForbidden, "the request was sent from another site", "open the page itself and send the form from there", nil)
+
+// post processes a form and says where the page is that shows the outcome. If
+// it says nothing, the outcome is in the view.
+func (c *Client) post(w http.ResponseWriter, r *http.Request, view *setup.View) (location string, err error) {
+	if c.page.crossOrigin.Check(r) != nil {
+		return "", errForeignForm
+	}
+	read := readBody(w, r)
+	err = r.ParseForm()
+	read()
+	if err != nil {
+		return "", NewError(CodeInvalidRequest, "the form could not be read, or is too large", "reload the page and try again", nil)
 	}
 	field := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 	customerID, err := c.caller(r, field("customer_id"))
 	if err != nil {
-		return err
+		if c.resolver == nil && CodeOf(err) == CodeInvalidRequest {
+			view.Start = c.startForm(IntegrationRequest{})
+		}
+		return "", err
 	}
 	ctx := r.Context()
 	switch field("action") {
 	case "start":
-		view.Start = &setup.Start{AskCustomer: c.resolver == nil, CustomerID: customerID, CustomerName: field("customer_name"), Region: field("region")}
-		return c.postStart(ctx, view, IntegrationRequest{CustomerID: customerID, CustomerName: field("customer_name"), Region: field("region")})
+		request := IntegrationRequest{CustomerID: customerID, CustomerName: field("customer_name"), Region: field("region"), IntegrationID: field("integration_id")}
+		response, err := c.GenerateIntegrationURL(ctx, &request)
+		if err != nil {
+			view.Start = c.startForm(request)
+			return "", err
+		}
+		return c.pageURL(customerID, response.IntegrationID), nil
 	case "complete":
 		return c.postComplete(ctx, view, VerificationRequest{
 			CustomerID: customerID, RoleARN: field("role_arn"), ExternalID: field("external_id"), IntegrationID: field("integration_id"),
 		})
+	case "check":
+		return c.postCheck(ctx, view, customerID, field("integration_id"))
 	}
-	return NewError(CodeInvalidRequest, "action: must be start or complete", "reload the page and try again", nil)
+	return "", NewError(CodeInvalidRequest, "action: must be start, complete or check", "reload the page and try again", nil)
 }
 
-func (c *Client) postStart(ctx context.Context, view *setup.View, request IntegrationRequest) error {
-	response, err := c.GenerateIntegrationURL(ctx, &request)
-	if err != nil {
-		return err
-	}
-	view.Start = nil
-	view.Launch = &setup.Launch{
-		URL: response.LaunchURL, StackName: response.StackName, ExternalID: response.ExternalID,
-		Region: response.Region, TemplateSHA256: response.TemplateSHA256,
-	}
-	view.Complete = c.completeForm(request.CustomerID, response.IntegrationID)
-	return nil
-}
+// moment is how long a form's answer waits for a verification. One that is done
+// by then needs no page that shows its progress.
+const moment = time.Second
 
-// completeForm repeats the customer's id in the form only if nothing else says
-// who is calling.
-func (c *Client) completeForm(customerID, integrationID string) *setup.Complete {
-	form := &setup.Complete{IntegrationID: integrationID}
-	if c.resolver == nil {
-		form.CustomerID = customerID
-	}
-	return form
-}
-
-func (c *Client) postComplete(ctx context.Context, view *setup.View, request VerificationRequest) error {
-	view.Complete = c.completeForm(request.CustomerID, request.IntegrationID)
-	view.Complete.RoleARN = request.RoleARN
-	report, err := c.Verify(ctx, &request)
-	if err != nil {
-		return err
-	}
-	for _, step := range report.Steps {
-		view.Report = append(view.Report, setup.Step{Expectation: step.Expectation, Result: string(step.Result), Detail: step.Detail, Remedy: step.Remedy})
-	}
-	view.Checks = shownChecks(report)
-	if err := report.Err(); err != nil {
-		view.Complete.Again = report.Code.Retryable()
-		return err
-	}
-	store := StoreCredentialsRequest(request)
-	store.IntegrationID = report.IntegrationID
-	if err := c.StoreCustomerCredentials(ctx, &store); err != nil {
-		return err
-	}
-	integration, err := c.storage.Get(ctx, report.CustomerID, report.IntegrationID)
-	if err != nil {
-		return err
-	}
-	view.Complete, view.Done = nil, c.done(integration)
-	view.Notice = &setup.Notice{Kind: "ok", Text: "Your AWS account is connected."}
-	return nil
-}
-
-func shownChecks(report *Report) []setup.Check {
-	if report == nil {
-		return nil
-	}
-	var shown []setup.Check
-	for _, list := range [][]PermissionCheck{report.Permissions, report.SetupPermissions} {
-		for _, check := range list {
-			shown = append(shown, setup.Check{Name: check.Sid, Actions: listed(check.Actions), State: string(check.State), Reason: check.Reason})
+func (c *Client) postComplete(ctx context.Context, view *setup.View, request VerificationRequest) (location string, err error) {
+	r, err := c.beginRun(ctx, request)
+	if err == nil {
+		r.wait(ctx, moment)
+		if ended, asked, outcome := r.outcome(); !ended || asked || outcome == nil {
+			return c.pageURL(request.CustomerID, r.integrationID), nil
+		} else if err = outcome; r.report != nil {
+			view.Report = shownSteps(r.report.Steps)
 		}
 	}
-	return shown
+	// AWS was not even asked, so no record tells why.
+	view.State = string(StateRejected)
+	view.Complete = c.completeForm(request.CustomerID, request.IntegrationID)
+	view.Complete.RoleARN = clip(request.RoleARN)
+	if integration, found := c.stored(ctx, request.CustomerID, request.IntegrationID); found && integration.State.Open() {
+		view.Launch = c.shownLaunch(ctx, integration)
+		view.Launch.Folded = true
+	}
+	return "", err
+}
+
+func (c *Client) stored(ctx context.Context, customerID, integrationID string) (*Integration, bool) {
+	if integrationID == "" {
+		return nil, false
+	}
+	integration, err := c.storage.Get(ctx, customerID, integrationID)
+	return integration, err == nil
+}
+
+func (c *Client) postCheck(ctx context.Context, view *setup.View, customerID, integrationID string) (location string, err error) {
+	r, err := c.beginCheck(ctx, customerID, integrationID)
+	if err != nil {
+		return "", err
+	}
+	r.wait(ctx, moment)
+	if ended, _, outcome := r.outcome(); ended && outcome != nil && r.report == nil {
+		return "", outcome
+	}
+	return c.pageURL(customerID, integrationID), nil
+}
+
+var downloads = map[string]struct {
+	format    TemplateFormat
+	name      string
+	mediaType string
+}{
+	string(FormatCloudFormation): {FormatCloudFormation, "template.json", "application/json"},
+	string(FormatTerraform):      {FormatTerraform, "main.tf.json", "application/json"},
+	string(FormatScript):         {FormatScript, "create-role.sh", "text/x-shellscript; charset=utf-8"},
+}
+
+// serveDownload sends the stack in another form. It is the same for all
+// customers and contains no external ID.
+func (c *Client) serveDownload(w http.ResponseWriter, r *http.Request, name string) error {
+	if _, err := c.caller(r, ""); err != nil && c.resolver != nil {
+		return err
+	}
+	file, ok := downloads[name]
+	if !ok {
+		return NewError(CodeInvalidRequest, "download: must be cloudformation, terraform or cli", "", nil)
+	}
+	body, err := c.Template(file.format)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", file.mediaType)
+	h.Set("Content-Disposition", `attachment; filename="`+file.name+`"`)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.Write(body)
+	return nil
 }
 
 // showError puts an error on the page and returns its status.
 func (c *Client) showError(view *setup.View, err error) int {
-	notice := &setup.Notice{Kind: "error", Text: "Something went wrong.", Remedy: "Please try again later."}
-	view.Notice = notice
+	problem, status := c.problemOf(err)
+	view.Notice = &setup.Notice{Kind: "error", Text: sentence(problem.Message), Remedy: sentence(problem.Remedy)}
+	if problem.Code == CodePropagating {
+		view.Notice.Kind = "wait"
+	}
+	return status
+}
+
+// problemOf returns what to tell a visitor about an error, and the status.
+func (c *Client) problemOf(err error) (*Error, int) {
 	var ours *Error
 	if !errors.As(err, &ours) {
 		c.log.Error("crossaccount: an unexpected error", "cause", err.Error())
-		return http.StatusInternalServerError
-	}
-	notice.Text, notice.Remedy = sentence(ours.Message), sentence(ours.Remedy)
-	if ours.Code == CodePropagating {
-		notice.Kind = "wait"
+		return NewError("internal", "something went wrong on our side", "try again later", nil), http.StatusInternalServerError
 	}
 	status := StatusOf(ours.Code)
 	if ours == errUnauthenticated {
 		status = http.StatusUnauthorized
 	}
 	if status >= http.StatusInternalServerError {
-		c.log.Error("crossaccount: a page failed", "code", ours.Code, "cause", causeOf(err))
+		c.log.Error("crossaccount: a request failed", "code", ours.Code, "cause", causeOf(err))
 	}
-	return status
+	return ours, status
 }
 
 // sentence makes an error message one for a page.
@@ -283,16 +388,29 @@ func StatusOf(code Code) int {
 		return http.StatusForbidden
 	case CodeUnknownCustomer, CodeUnknownIntegration:
 		return http.StatusNotFound
-	case CodeRoleTaken, CodeWrongAccount, CodeConflict, CodeIllegalState, CodeNotVerified, CodeStaleVerification,
-		CodePropagating, CodeInconclusive: // nothing is wrong with us
+	case CodeRoleTaken, CodeWrongAccount, CodeConflict, CodeIllegalState, CodeNotVerified, CodeStaleVerification:
 		return http.StatusConflict
 	case CodeRoleRefused, CodeExternalIDNotRequired, CodeWrongIdentity:
 		return http.StatusUnprocessableEntity
 	case CodeRateLimited:
 		return http.StatusTooManyRequests
-	case CodeAWS, CodeStorage, CodePublish, CodeCancelled:
+	case CodePropagating, CodeInconclusive, CodeAWS, CodeStorage, CodePublish, CodeCancelled:
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
 	}
+}
+
+// writeJSON answers with a value that may contain an external ID.
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	body, err := json.Marshal(value)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"code":"internal"}`)
+	}
+	w.WriteHeader(status)
+	w.Write(append(body, '\n'))
 }

@@ -36,42 +36,52 @@ func (c *Client) GenerateIntegrationURL(ctx context.Context, request *Integratio
 	if err != nil {
 		return nil, err
 	}
+	integration, err := c.start(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.linkTo(ctx, published, integration, cmp.Or(in.Region, integration.Region, c.config.DefaultRegion))
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.update(ctx, integration.CustomerID, integration.ID, func(i *Integration) (Change, error) {
+		if i.State == StateExpired {
+			i.State = StatePending
+		}
+		i.Region, i.StackName = response.Region, response.StackName
+		i.TemplateKey, i.TemplateSHA256 = published.Key, published.SHA256
+		i.LinkedAt = storedTime(c.now())
+		return c.changed(ctx, i, ActionLinked, outcomeOK, "")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+// linkTo makes the launch link of an integration. It changes no record.
+func (c *Client) linkTo(ctx context.Context, published publishedTemplate, integration *Integration, region string) (*IntegrationResponse, error) {
 	templateURL, until := published.URL, time.Time{}
+	var err error
 	if c.presignedTemplates > 0 {
 		if templateURL, until, err = c.templates.presign(ctx, published, c.presignedTemplates); err != nil {
 			return nil, err
 		}
-	}
-	integration, err := c.start(ctx, in)
-	if err != nil {
-		return nil, err
 	}
 	externalID, err := c.externalIDOf(ctx, integration)
 	if err != nil {
 		return nil, err
 	}
 	link := LaunchLink{
-		Region:      cmp.Or(in.Region, integration.Region, c.config.DefaultRegion),
+		Region:      region,
 		TemplateURL: templateURL,
-		StackName:   stackName(c.config.ServiceName, in.CustomerID),
+		StackName:   stackName(c.config.ServiceName, integration.CustomerID),
 		Parameters: map[string]string{
 			ParameterExternalID: externalID,
-			ParameterRoleName:   roleName(c.config.ServiceName, in.CustomerID),
+			ParameterRoleName:   roleName(c.config.ServiceName, integration.CustomerID),
 		},
 	}
 	url, err := link.URL(c.stack)
-	if err != nil {
-		return nil, err
-	}
-	integration, err = c.update(ctx, integration.CustomerID, integration.ID, func(i *Integration) (Change, error) {
-		if i.State == StateExpired {
-			i.State = StatePending
-		}
-		i.Region, i.StackName = link.Region, link.StackName
-		i.TemplateKey, i.TemplateSHA256 = published.Key, published.SHA256
-		i.LinkedAt = storedTime(c.now())
-		return c.changed(ctx, i, ActionLinked, outcomeOK, "")
-	})
 	if err != nil {
 		return nil, err
 	}

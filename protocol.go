@@ -56,6 +56,8 @@ type verification struct {
 	isControl bool // probe identity and canary role are both configured
 
 	simulationRefused bool
+
+	watcher *run // may be nil
 }
 
 // run carries out the protocol and fills in the report. The returned error is
@@ -63,6 +65,8 @@ type verification struct {
 // end of the context.
 func (v *verification) run(ctx context.Context) error {
 	c := v.client
+	v.watcher = watcherOf(ctx)
+	v.watcher.begins(v.report.Steps)
 	base, err := c.awsConfig(ctx)
 	if err != nil {
 		return err
@@ -114,7 +118,10 @@ var protocolSteps = []struct{ name, expectation string }{
 	{StepAssumeAgain, "our probe can assume the role with the external ID"},
 }
 
-func (v *verification) add(step Step) { v.report.Steps = append(v.report.Steps, step) }
+func (v *verification) add(step Step) {
+	v.report.Steps = append(v.report.Steps, step)
+	v.watcher.found(step)
+}
 
 // record adds the named step with its standard expectation.
 func (v *verification) record(name string, result Result, detail, remedy string) {
@@ -365,6 +372,7 @@ func (v *verification) mayBePropagating() bool {
 }
 
 func (v *verification) progress(ctx context.Context, step string, attempt int, wait time.Duration) {
+	v.watcher.tries(step, wait)
 	if v.client.observer != nil {
 		v.client.observer(ctx, Progress{
 			CustomerID: v.report.CustomerID, IntegrationID: v.report.IntegrationID, RoleARN: v.report.RoleARN,
