@@ -388,13 +388,14 @@ func StatusOf(code Code) int {
 		return http.StatusForbidden
 	case CodeUnknownCustomer, CodeUnknownIntegration:
 		return http.StatusNotFound
-	case CodeRoleTaken, CodeWrongAccount, CodeConflict, CodeIllegalState, CodeNotVerified, CodeStaleVerification:
+	case CodeRoleTaken, CodeWrongAccount, CodeConflict, CodeIllegalState, CodeNotVerified, CodeStaleVerification,
+		CodePropagating, CodeInconclusive: // nothing is wrong with us
 		return http.StatusConflict
 	case CodeRoleRefused, CodeExternalIDNotRequired, CodeWrongIdentity:
 		return http.StatusUnprocessableEntity
 	case CodeRateLimited:
 		return http.StatusTooManyRequests
-	case CodePropagating, CodeInconclusive, CodeAWS, CodeStorage, CodePublish, CodeCancelled:
+	case CodeAWS, CodeStorage, CodePublish, CodeCancelled:
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
