@@ -36,7 +36,7 @@ func newRouter(client *crossaccount.Client, callers tokens, log *slog.Logger) ht
 	r := gin.New()
 	r.RedirectTrailingSlash = false
 	r.HandleMethodNotAllowed = true
-	r.Use(s.logged, gin.CustomRecoveryWithWriter(nil, panicked), limited)
+	r.Use(s.logged, gin.CustomRecoveryWithWriter(nil, panicked))
 	r.NoRoute(func(c *gin.Context) { fail(c, crossaccount.NewError(codeNotFound, "there is no such page", "", nil)) })
 	r.NoMethod(func(c *gin.Context) {
 		fail(c, crossaccount.NewError(codeMethodNotAllowed, "the method is not allowed here", "", nil))
@@ -45,9 +45,10 @@ func newRouter(client *crossaccount.Client, callers tokens, log *slog.Logger) ht
 	customers := r.Group("/", callers.requireCaller)
 	customers.GET("/integrate", gin.WrapF(client.ServeSetupUI))
 	customers.POST("/integrate", gin.WrapF(client.ServeSetupUI)) // the page's own forms
-	customers.POST("/api/integration/start", answering(s.start))
-	customers.POST("/api/integration/complete", answering(s.complete))
-	customers.GET("/api/customer/:id/data", s.data)
+	api := customers.Group("/api", limited)                      // the page limits itself
+	api.POST("/integration/start", answering(s.start))
+	api.POST("/integration/complete", answering(s.complete))
+	api.GET("/customer/:id/data", s.data)
 
 	// Browsers send HTTP Basic credentials by themselves, also when another
 	// site makes them send a form.

@@ -1,0 +1,302 @@
+// Package server assembles the product: storage, keys, the client, the API and
+// the customer's page, behind one address.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/crossaccount/crossaccount"
+	"github.com/crossaccount/crossaccount/api"
+	"github.com/crossaccount/crossaccount/store/sqlite"
+)
+
+// A Server is an assembled server. Nothing listens until [Server.Run].
+type Server struct {
+	config *Config
+	log    *slog.Logger
+	store  *sqlite.Store
+	client *crossaccount.Client
+	site   *Site
+}
+
+// New opens the database and the keys, making them if there are none, and
+// assembles the server. It asks AWS nothing. [Server.Close] or [Server.Run] ends
+// it.
+func New(ctx context.Context, config *Config, log *slog.Logger) (*Server, error) {
+	s := &Server{config: config, log: log}
+	if err := s.assemble(ctx); err != nil {
+		_ = s.Close() // the first error counts
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) assemble(ctx context.Context) error {
+	service, options, err := s.config.parseService()
+	if err != nil {
+		return err
+	}
+	keys, err := openKeys(s.config)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.expectEmpty(ctx); err == nil {
+			keys, err = crossaccount.OpenKeyFile(s.config.KeyFile, nil)
+			s.log.Info("crossaccount: made a new key file; back it up apart from the database", "file", s.config.KeyFile)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	encryptor, err := crossaccount.NewAESEncryptor(keys)
+	if err != nil {
+		return err
+	}
+	if err := s.openStore(ctx); err != nil {
+		return err
+	}
+	identities, err := identify(ctx, s.config, service)
+	if err != nil {
+		return err
+	}
+	service.AWSConfig = identities.broker
+	if identities.probe != nil {
+		options = append(options, crossaccount.WithProbe(*identities.probe))
+	}
+	options = append(options, crossaccount.WithStorage(s.store), crossaccount.WithEncryption(encryptor),
+		crossaccount.WithLogger(s.log), crossaccount.WithTenantResolver(pageCustomer))
+	if s.client, err = crossaccount.New(service, options...); err != nil {
+		return err
+	}
+	for _, warning := range s.config.Warnings() {
+		s.log.Warn("crossaccount: " + warning)
+	}
+	authenticate := api.Trusting()
+	if s.config.OperatorToken != "" {
+		authenticate = api.OperatorToken(s.config.OperatorToken)
+	}
+	s.site, err = NewSite(s.client, SiteOptions{
+		Authenticate: authenticate, LoopbackNamesOnly: s.config.OperatorToken == "",
+		TLS: s.config.TLSCertificateFile != "", Logger: s.log, Version: Version(),
+	})
+	return err
+}
+
+func (s *Server) openStore(ctx context.Context) (err error) {
+	if s.store == nil {
+		s.store, err = sqlite.Open(ctx, s.config.Database, sqlite.Options{})
+	}
+	return err
+}
+
+// expectEmpty refuses to make new keys for a database whose integrations were
+// sealed with other ones.
+func (s *Server) expectEmpty(ctx context.Context) error {
+	if err := s.openStore(ctx); err != nil {
+		return err
+	}
+	page, err := s.store.List(ctx, crossaccount.IntegrationQuery{AllCustomers: true, Limit: 1})
+	if err == nil && len(page.Integrations) > 0 {
+		err = invalid("key_file: there is none, but the database has integrations that were sealed with its keys", "restore the key file from its backup")
+	}
+	return err
+}
+
+// openKeys reads the keys. The error is fs.ErrNotExist if there is no file yet.
+func openKeys(config *Config) (*crossaccount.KeySet, error) {
+	if config.Keys != "" {
+		return crossaccount.ParseKeySet([]byte(config.Keys))
+	}
+	return crossaccount.ReadKeyFile(config.KeyFile)
+}
+
+// identities are what the server is in AWS.
+type identities struct {
+	ambient, broker aws.Config
+	probe           *aws.Config // nil if none is configured
+}
+
+// identify finds out where credentials come from, without asking for any.
+func identify(ctx context.Context, config *Config, service *crossaccount.Config) (*identities, error) {
+	region := service.DefaultRegion
+	if region == "" {
+		region = crossaccount.DefaultRegion
+	}
+	ambient, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithDefaultRegion(region))
+	if err != nil {
+		// The SDK's message may quote the files it read.
+		return nil, crossaccount.NewError(crossaccount.CodeInvalidConfig, "the AWS configuration of this process cannot be loaded", "check the AWS_ variables and the shared configuration files", err)
+	}
+	found := &identities{ambient: ambient, broker: ambient}
+	broker, _ := config.Service["broker_role_arn"].(string)
+	if config.AssumeBrokerRole {
+		if broker == "" {
+			return nil, invalid("assume_broker_role: needs service.broker_role_arn", "")
+		}
+		found.broker = assuming(ambient, broker, "crossaccount-broker")
+	}
+	if probe, _ := config.Service["probe_role_arn"].(string); probe != "" {
+		assumed := assuming(ambient, probe, "crossaccount-probe")
+		found.probe = &assumed
+	}
+	return found, nil
+}
+
+func assuming(base aws.Config, roleARN, sessionName string) aws.Config {
+	provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(base), roleARN, func(o *stscreds.AssumeRoleOptions) {
+		o.RoleSessionName = sessionName
+	})
+	config := base.Copy()
+	config.Credentials = aws.NewCredentialsCache(provider)
+	return config
+}
+
+// Limits of connections. What a request may do is limited by its handler; the
+// page's event streams have no limit of their own.
+const (
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+)
+
+// Run listens and serves until the context ends, then finishes what is under way
+// and closes everything. Ready, if not nil, is told where the server listens.
+func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
+	defer s.Close()
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", s.config.Listen)
+	if err != nil {
+		return crossaccount.NewError(crossaccount.CodeInvalidConfig, fmt.Sprintf("cannot listen on %s: %v", s.config.Listen, err), "choose another address with listen", nil)
+	}
+	server := &http.Server{
+		Handler:           s.site,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // strangers cause these
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	if s.config.TLSCertificateFile != "" {
+		pair, err := tls.LoadX509KeyPair(s.config.TLSCertificateFile, s.config.TLSKeyFile)
+		if err != nil {
+			listener.Close()
+			return crossaccount.NewError(crossaccount.CodeInvalidConfig, "the TLS certificate or its key cannot be used", "check tls_certificate_file and tls_key_file", err)
+		}
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	s.log.Info("crossaccount: listening", "address", listener.Addr().String(), "version", Version())
+	if ready != nil {
+		ready(listener.Addr())
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return crossaccount.NewError(api.CodeInternal, "the server stopped by itself", "the cause is in the log", err)
+	case <-ctx.Done():
+	}
+	s.log.Info("crossaccount: shutting down", "timeout", s.config.ShutdownTimeout.String())
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
+	defer cancel()
+	// The API first, so that /readyz says so while requests are finished.
+	operations := s.site.Close(limit)
+	if err := errors.Join(operations, server.Shutdown(limit)); err != nil {
+		server.Close()
+		s.log.Warn("crossaccount: not everything was finished in time; it is continued when it is asked for again")
+	}
+	s.log.Info("crossaccount: stopped")
+	return nil
+}
+
+// Handler serves everything without a listener.
+func (s *Server) Handler() http.Handler { return s.site }
+
+// Local returns a client of the API that works within the process, as operator.
+func (s *Server) Local() (*api.Client, error) {
+	handler, err := api.New(s.client, api.Options{Authenticate: api.Trusting(), Logger: s.log})
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient("http://local", api.WithHTTPClient(&http.Client{Transport: inProcess{handler}}))
+}
+
+// Close closes the database. It may be called again.
+func (s *Server) Close() error {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Close()
+}
+
+// inProcess is a transport that calls a handler.
+type inProcess struct{ handler http.Handler }
+
+// RoundTrip implements [http.RoundTripper].
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	read, write := io.Pipe()
+	answer := &pipedResponse{header: http.Header{}, body: write, started: make(chan struct{})}
+	if r.Body == nil {
+		r = r.Clone(r.Context())
+		r.Body = http.NoBody
+	}
+	go func() {
+		t.handler.ServeHTTP(answer, r)
+		answer.WriteHeader(http.StatusOK)
+		write.Close()
+	}()
+	select {
+	case <-answer.started:
+		return &http.Response{
+			Status: http.StatusText(answer.status), StatusCode: answer.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: answer.sent, Body: read, ContentLength: -1, Request: r,
+		}, nil
+	case <-r.Context().Done():
+		read.CloseWithError(r.Context().Err())
+		return nil, r.Context().Err()
+	}
+}
+
+type pipedResponse struct {
+	header, sent http.Header
+	status       int
+	body         io.Writer
+	started      chan struct{}
+}
+
+func (p *pipedResponse) Header() http.Header { return p.header }
+
+func (p *pipedResponse) WriteHeader(status int) {
+	if p.status == 0 {
+		p.status, p.sent = status, p.header.Clone()
+		close(p.started)
+	}
+}
+
+func (p *pipedResponse) Write(data []byte) (int, error) {
+	p.WriteHeader(http.StatusOK)
+	return p.body.Write(data)
+}
+
+// NewLogger returns the server's logger: JSON, one line for each entry.
+func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// exists reports whether there is a file.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,113 @@
+package browser
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/crossaccount/crossaccount"
+)
+
+// TestOnboarding is the whole way with a browser: get the link, launch the
+// stack, paste the role, watch the verification, take the setup permissions away.
+// The role is new, and IAM needs some seconds for it.
+func TestOnboarding(t *testing.T) {
+	v := newVendor(t, 4*time.Second, nil)
+	b := open(t)
+	b.on(desktop, "light")
+
+	b.do(chromedp.Navigate(v.page))
+	b.see("Connect your AWS account")
+	b.accessible("start")
+	b.submit("Continue")
+	b.see("Create the role in AWS")
+	b.accessible("launch")
+
+	b.do(chromedp.Click("#launch-link", chromedp.ByQuery))
+	var console string
+	select {
+	case console = <-b.opened:
+	case <-b.ctx.Done():
+		t.Fatal("the launch button opened no AWS console")
+	}
+	if !strings.HasPrefix(console, "https://us-east-1.console.aws.amazon.com/cloudformation/home?region=us-east-1#/stacks/quickcreate?") {
+		t.Fatalf("the launch button opened %.100s", console)
+	}
+	role := v.launch(console)
+
+	b.do(chromedp.SendKeys("#role_arn", role, chromedp.ByQuery))
+	b.submit("Verify connection")
+	b.see("Checking the role")
+	b.do(chromedp.WaitVisible("[data-waiting]", chromedp.ByQuery))
+	b.accessible("verifying")
+	if got := b.text(".count"); got != "3 of 10 checks passed" {
+		t.Errorf("while AWS does not know the role the page says %q", got)
+	}
+	b.see("Your account is connected")
+	b.accessible("connected")
+	if v.state() != crossaccount.StateActive {
+		t.Errorf("the integration is %s", v.state())
+	}
+
+	b.do(chromedp.WaitVisible(`//h2[.="Remove the setup permissions"]`, chromedp.BySearch))
+	v.finishSetup(t.Context(), "Northwind-Insights-fabrikam")
+	v.pass(v.delay)
+	b.submit("Check the role again")
+	b.do(chromedp.WaitVisible(`//p[.="The setup permissions are removed."]`, chromedp.BySearch))
+	b.accessible("setup permissions removed")
+	b.quiet()
+}
+
+// The same with JavaScript switched off: pages reload by themselves.
+func TestOnboardingWithoutJavaScript(t *testing.T) {
+	v := newVendor(t, 4*time.Second, nil)
+	b := open(t, chromedp.Flag("blink-settings", "scriptEnabled=false"))
+	b.do(chromedp.Navigate(v.page))
+	b.see("Connect your AWS account")
+	b.submit("Continue")
+	b.see("Create the role in AWS")
+	var link string
+	b.do(chromedp.AttributeValue("#launch-link", "href", &link, nil, chromedp.ByQuery))
+	role := v.launch(link)
+	b.do(chromedp.SendKeys("#role_arn", role, chromedp.ByQuery))
+	b.submit("Verify connection")
+	b.see("Checking the role")
+	b.do(chromedp.WaitVisible(`//noscript//a[.="Reload now"]`, chromedp.BySearch))
+	b.see("Your account is connected")
+	if v.state() != crossaccount.StateActive {
+		t.Errorf("the integration is %s", v.state())
+	}
+}
+
+// A role that forgets the external ID is refused, and the page says how to mend
+// it. Mended, it passes.
+func TestLookAlikeIsRefusedWithARemedy(t *testing.T) {
+	v := newVendor(t, 0, nil)
+	started := v.link()
+	role := v.box.Account(customerID).Role("northwind-access", trustVendor, nil)
+	b := open(t)
+	b.on(phone, "dark")
+	b.do(chromedp.Navigate(v.page), chromedp.SendKeys("#role_arn", role, chromedp.ByQuery))
+	b.submit("Verify connection")
+	b.see("This role cannot be used")
+	b.accessible("rejected")
+	notice := b.text(".notice.error")
+	for _, want := range []string{"can be assumed without an external ID", "require sts:ExternalId with StringEquals", "updating the stack with our template"} {
+		if !strings.Contains(notice, want) {
+			t.Errorf("the page says %q, which lacks %q", notice, want)
+		}
+	}
+	if got := b.text(`[data-step="missing"]`); !strings.Contains(got, "failed") {
+		t.Errorf("the failed check reads %q", got)
+	}
+	if v.state() != crossaccount.StateRejected {
+		t.Errorf("the integration is %s", v.state())
+	}
+	role = v.launch(started.LaunchURL)
+	b.do(chromedp.Clear("#role_arn", chromedp.ByQuery), chromedp.SendKeys("#role_arn", role, chromedp.ByQuery))
+	b.submit("Verify connection")
+	b.see("Your account is connected")
+	b.quiet()
+}
