@@ -77,7 +77,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		options = append(options, crossaccount.WithProbe(*identities.probe))
 	}
 	options = append(options, crossaccount.WithStorage(s.store), crossaccount.WithEncryption(encryptor),
-		crossaccount.WithLogger(s.log), crossaccount.WithTenantResolver(pageCustomer))
+		crossaccount.WithLogger(s.log), crossaccount.WithTenantResolver(PageCustomer))
 	if s.client, err = crossaccount.New(service, options...); err != nil {
 		return err
 	}

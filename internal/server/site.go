@@ -172,9 +172,9 @@ func (s *Site) authenticated(next http.Handler) http.Handler {
 	})
 }
 
-// pageCustomer is the tenant resolver of the page: the customer that
+// PageCustomer is the tenant resolver of the page: the customer that
 // authenticated found.
-func pageCustomer(r *http.Request) (string, error) {
+func PageCustomer(r *http.Request) (string, error) {
 	if customer, _ := r.Context().Value(customerKey{}).(string); customer != "" {
 		return customer, nil
 	}
@@ -185,7 +185,7 @@ func pageCustomer(r *http.Request) (string, error) {
 // operators whose page they want.
 func askCustomer(client *crossaccount.Client) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := pageCustomer(r); err == nil {
+		if _, err := PageCustomer(r); err == nil {
 			client.ServeSetupUI(w, r)
 			return
 		}
