@@ -124,13 +124,7 @@ func blob(b []byte) []byte {
 
 func micros(t time.Time) int64 { return t.UnixMicro() }
 
-func moment(micros int64) time.Time {
-	t := time.UnixMicro(micros).UTC()
-	if t.IsZero() {
-		return time.Time{}
-	}
-	return t
-}
+func moment(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
 // bound is the smallest stored time that is not before t.
 func bound(t time.Time) int64 { return t.Add(time.Microsecond - 1).UnixMicro() }

@@ -109,7 +109,7 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 		return nil, invalidFile("cannot be opened", err)
 	}
 	s.writer.SetMaxOpenConns(1)
-	if s.readers, err = sql.Open("sqlite", dsn(path, options.BusyTimeout, "_query_only=1")); err != nil {
+	if s.readers, err = sql.Open("sqlite", dsn(path, options.BusyTimeout, "_query_only=1", cache(readerCache))); err != nil {
 		return nil, errors.Join(invalidFile("cannot be opened", err), s.writer.Close())
 	}
 	s.readers.SetMaxOpenConns(options.Readers)
@@ -119,8 +119,7 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 		err = s.prepare(ctx)
 	}
 	if err != nil {
-		s.readers.Close()
-		s.writer.Close()
+		_ = errors.Join(s.readers.Close(), s.writer.Close()) // err says more
 		return nil, err
 	}
 	go s.writeLoop()
@@ -153,12 +152,21 @@ func dsn(path string, busy time.Duration, parameters ...string) string {
 	return (&url.URL{Scheme: "file", Path: slashed, RawQuery: strings.Join(parameters, "&")}).String()
 }
 
+// Sizes of page caches, in KiB: of the writer, who touches every index with
+// every record, and of each reader.
+const (
+	writerCache = 64 << 10
+	readerCache = 8 << 10
+)
+
+func cache(size int) string { return "_pragma=cache_size(-" + strconv.Itoa(size) + ")" }
+
 // writerDSN adds what only the writing connection decides. On macOS a disk
 // keeps what fsync wrote in its cache unless it is told otherwise; elsewhere
 // fullfsync means nothing.
 func writerDSN(path string, busy time.Duration) string {
 	return dsn(path, busy, "_journal_mode=WAL", "_synchronous=FULL", "_txlock=immediate",
-		"_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)")
+		cache(writerCache), "_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)")
 }
 
 // Close ends writing, closes the database and merges its log into the file.
@@ -200,7 +208,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 		err = invalidBackup("cannot be written", closing)
 	}
 	if err != nil {
-		os.Remove(path)
+		_ = os.Remove(path) // it may stay if the folder was changed meanwhile
 	}
 	return err
 }

@@ -20,7 +20,7 @@ func reopen(t testing.TB, path string) *sqlite.Store {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 	if err != nil {
-		t.Fatal(err, err.(*crossaccount.Error).Cause())
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {

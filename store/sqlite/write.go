@@ -54,7 +54,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		insertIntegration, updateIntegration, whyNotUpdated, roleHeldByOther, claimExternalID, ownsExternalID,
 		insertAudit, insertEvent, deleteEvents,
 	} {
-		statement, err := s.writer.PrepareContext(ctx, text)
+		statement, err := s.writer.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with the database
 		if err != nil {
 			return s.problem(ctx, err)
 		}
@@ -197,7 +197,7 @@ type transaction struct {
 }
 
 func (t *transaction) exec(text string, args ...any) (changed int64, err error) {
-	done, err := t.tx.StmtContext(t, t.prepared[text]).ExecContext(t, args...)
+	done, err := t.tx.StmtContext(t, t.prepared[text]).ExecContext(t, args...) //nolint:sqlclosecheck // closed with the transaction
 	if err != nil {
 		return 0, err
 	}
@@ -205,7 +205,7 @@ func (t *transaction) exec(text string, args ...any) (changed int64, err error) 
 }
 
 func (t *transaction) query(text string, args ...any) *sql.Row {
-	return t.tx.StmtContext(t, t.prepared[text]).QueryRowContext(t, args...)
+	return t.tx.StmtContext(t, t.prepared[text]).QueryRowContext(t, args...) //nolint:sqlclosecheck // closed with the transaction
 }
 
 func (t *transaction) all(list statements) error {
