@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
@@ -47,9 +48,7 @@ func open(t *testing.T, options ...chromedp.ExecAllocatorOption) *browser {
 		chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 	}, options...)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, flags...)
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), flags...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
@@ -59,16 +58,22 @@ func open(t *testing.T, options ...chromedp.ExecAllocatorOption) *browser {
 		cancel()
 	})
 	b := &browser{T: t, ctx: ctx, opened: make(chan string, 16)}
-	chromedp.ListenTarget(ctx, b.listen)
-	b.do(cdplog.Enable())
-	chromedp.ListenBrowser(ctx, func(event any) {
-		switch e := event.(type) {
-		case *target.EventTargetCreated:
-			b.noteTarget(e.TargetInfo)
-		case *target.EventTargetInfoChanged:
-			b.noteTarget(e.TargetInfo)
+	for _, err := range []error{
+		chromedp.Listen(ctx, b.listen),
+		chromedp.ListenBrowser(ctx, func(event any) {
+			switch e := event.(type) {
+			case *target.EventTargetCreated:
+				b.noteTarget(e.TargetInfo)
+			case *target.EventTargetInfoChanged:
+				b.noteTarget(e.TargetInfo)
+			}
+		}),
+	} {
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+	}
+	call(b, cdplog.Enable, cdp.Empty{})
 	return b
 }
 
@@ -90,11 +95,11 @@ func (b *browser) listen(event any) {
 	}
 	switch e := event.(type) {
 	case *cdplog.EventEntryAdded:
-		if e.Entry.Level != cdplog.LevelVerbose && !strings.HasSuffix(e.Entry.URL, "/favicon.ico") {
+		if e.Entry.Level != cdplog.EntryLevelVerbose && !strings.HasSuffix(e.Entry.URL, "/favicon.ico") {
 			note("%s %s: %s (%s)", e.Entry.Source, e.Entry.Level, e.Entry.Text, e.Entry.URL)
 		}
 	case *runtime.EventExceptionThrown:
-		note("exception: %s", e.ExceptionDetails.Error())
+		note("exception: %s", e.ExceptionDetails.Text)
 	case *runtime.EventConsoleAPICalled:
 		note("console.%s", e.Type)
 	}
@@ -125,18 +130,40 @@ func (b *browser) expectNoise(text string) {
 	b.problems = others
 }
 
-func (b *browser) do(actions ...chromedp.Action) {
+func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.Helper()
-	if err := chromedp.Run(b.ctx, actions...); err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.Fatalf("%v\n%s", err, b.source())
 	}
 }
 
+func ask[T any](b *browser, action chromedp.Action[T]) T {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, action)
+	if err != nil {
+		b.Fatalf("%v\n%s", err, b.source())
+	}
+	return value
+}
+
+func call[P, R any](b *browser, command cdp.Command[P, R], params P) R {
+	b.Helper()
+	result, err := chromedp.Call(b.ctx, command, params)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return result
+}
+
 func (b *browser) source() string {
-	var html string
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
-	if err := chromedp.Run(ctx, chromedp.OuterHTML("main", &html, chromedp.ByQuery)); err != nil {
+	html, err := chromedp.Run(ctx, chromedp.OuterHTML("main"))
+	if err != nil {
 		return err.Error()
 	}
 	return html
@@ -145,22 +172,22 @@ func (b *browser) source() string {
 // see waits until the page's heading is this one.
 func (b *browser) see(heading string) {
 	b.Helper()
-	b.do(chromedp.WaitVisible(fmt.Sprintf(`//h1[normalize-space(.)=%q]`, heading), chromedp.BySearch))
+	b.do(chromedp.WaitVisible(fmt.Sprintf(`//h1[normalize-space(.)=%q]`, heading)))
 }
 
 // submit clicks a form's button and waits for the answer.
 func (b *browser) submit(text string) {
 	b.Helper()
-	if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(fmt.Sprintf(`//button[normalize-space(.)=%q]`, text), chromedp.BySearch)); err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.RunResponse(ctx, chromedp.Click(fmt.Sprintf(`//button[normalize-space(.)=%q]`, text))); err != nil {
 		b.Fatalf("%s: %v\n%s", text, err, b.source())
 	}
 }
 
 func (b *browser) text(selector string) string {
 	b.Helper()
-	var text string
-	b.do(chromedp.Text(selector, &text, chromedp.ByQuery))
-	return text
+	return ask(b, chromedp.Text(selector))
 }
 
 // A screen is a kind of device.
@@ -177,32 +204,21 @@ var (
 
 func (b *browser) on(s screen, scheme string) {
 	b.Helper()
-	b.do(
-		emulation.SetDeviceMetricsOverride(s.width, s.height, 1, s.mobile),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
-		}),
-	)
+	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: s.width, Height: s.height, DeviceScaleFactor: 1, Mobile: s.mobile})
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
 }
 
 // photograph returns the whole page as a PNG.
 func (b *browser) photograph(s screen) []byte {
 	b.Helper()
-	var png []byte
-	b.do(chromedp.ActionFunc(func(ctx context.Context) error {
-		var err error
-		_, _, size, _, _, content, err := page.GetLayoutMetrics().Do(ctx)
-		if err != nil {
-			return err
-		}
-		if content != nil {
-			size = content
-		}
-		png, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).
-			WithClip(&page.Viewport{Width: float64(s.width), Height: max(size.Height, float64(s.height)), Scale: 1}).Do(ctx)
-		return err
-	}))
-	return png
+	size := call(b, page.GetLayoutMetrics, cdp.Empty{}).CSSContentSize
+	beyond := true
+	return call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{
+		CaptureBeyondViewport: &beyond,
+		Clip:                  &page.Viewport{Width: float64(s.width), Height: max(size.Height, float64(s.height)), Scale: 1},
+	}).Data
 }
 
 // axe returns axe-core's source, installing it on first use.
@@ -228,13 +244,9 @@ func (b *browser) accessible(what string) {
 	if err != nil {
 		testenv.Missing(b.T, "npm", err.Error())
 	}
-	var found string
-	b.do(
-		chromedp.Evaluate(source+"; true", new(bool)),
-		chromedp.Evaluate(`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => JSON.stringify(
-			r.violations.map(v => ({id: v.id, help: v.help, nodes: v.nodes.map(n => n.html + " " + n.failureSummary)}))))`,
-			&found, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
-	)
+	b.do(chromedp.Evaluate[chromedp.Void](source))
+	found := ask(b, chromedp.Evaluate[string](`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => JSON.stringify(
+		r.violations.map(v => ({id: v.id, help: v.help, nodes: v.nodes.map(n => n.html + " " + n.failureSummary)}))))`, chromedp.EvalAwaitPromise))
 	var violations []struct {
 		ID, Help string
 		Nodes    []string
@@ -245,16 +257,12 @@ func (b *browser) accessible(what string) {
 	for _, v := range violations {
 		b.Errorf("%s: axe finds %s: %s\n%s", what, v.ID, v.Help, strings.Join(v.Nodes, "\n"))
 	}
-	var shift float64
-	var wide []string
-	b.do(
-		chromedp.Evaluate(`new Promise(resolve => {
-			let sum = 0;
-			new PerformanceObserver(list => { for (const e of list.getEntries()) sum += e.value; }).observe({type: "layout-shift", buffered: true});
-			setTimeout(() => resolve(sum), 50);
-		})`, &shift, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
-		chromedp.Evaluate(`document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 120)).slice(0, 5) : []`, &wide),
-	)
+	shift := ask(b, chromedp.Evaluate[float64](`new Promise(resolve => {
+		let sum = 0;
+		new PerformanceObserver(list => { for (const e of list.getEntries()) sum += e.value; }).observe({type: "layout-shift", buffered: true});
+		setTimeout(() => resolve(sum), 50);
+	})`, chromedp.EvalAwaitPromise))
+	wide := ask(b, chromedp.Evaluate[[]string](`document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 120)).slice(0, 5) : []`))
 	if shift > 0.001 {
 		b.Errorf("%s: the layout shifted by %g", what, shift)
 	}

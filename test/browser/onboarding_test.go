@@ -25,7 +25,7 @@ func TestOnboarding(t *testing.T) {
 	b.see("Create the role in AWS")
 	b.accessible("launch")
 
-	b.do(chromedp.Click("#launch-link", chromedp.ByQuery))
+	b.do(chromedp.Click("#launch-link"))
 	var console string
 	select {
 	case console = <-b.opened:
@@ -37,10 +37,10 @@ func TestOnboarding(t *testing.T) {
 	}
 	role := v.launch(console)
 
-	b.do(chromedp.SendKeys("#role_arn", role, chromedp.ByQuery))
+	b.do(chromedp.SendKeys("#role_arn", role))
 	b.submit("Verify connection")
 	b.see("Checking the role")
-	b.do(chromedp.WaitVisible("[data-waiting]", chromedp.ByQuery))
+	b.do(chromedp.WaitVisible("[data-waiting]"))
 	b.accessible("verifying")
 	if got := b.text(".count"); got != "3 of 10 checks passed" {
 		t.Errorf("while AWS does not know the role the page says %q", got)
@@ -51,11 +51,11 @@ func TestOnboarding(t *testing.T) {
 		t.Errorf("the integration is %s", v.state())
 	}
 
-	b.do(chromedp.WaitVisible(`//h2[.="Remove the setup permissions"]`, chromedp.BySearch))
+	b.do(chromedp.WaitVisible(`//h2[.="Remove the setup permissions"]`))
 	v.finishSetup(t.Context(), "Northwind-Insights-fabrikam")
 	v.pass(v.delay)
 	b.submit("Check the role again")
-	b.do(chromedp.WaitVisible(`//p[.="The setup permissions are removed."]`, chromedp.BySearch))
+	b.do(chromedp.WaitVisible(`//p[.="The setup permissions are removed."]`))
 	b.accessible("setup permissions removed")
 	b.quiet()
 }
@@ -68,13 +68,11 @@ func TestOnboardingWithoutJavaScript(t *testing.T) {
 	b.see("Connect your AWS account")
 	b.submit("Continue")
 	b.see("Create the role in AWS")
-	var link string
-	b.do(chromedp.AttributeValue("#launch-link", "href", &link, nil, chromedp.ByQuery))
-	role := v.launch(link)
-	b.do(chromedp.SendKeys("#role_arn", role, chromedp.ByQuery))
+	role := v.launch(ask(b, chromedp.AttributeValue("#launch-link", "href")).Value)
+	b.do(chromedp.SendKeys("#role_arn", role))
 	b.submit("Verify connection")
 	b.see("Checking the role")
-	b.do(chromedp.WaitVisible(`//noscript//a[.="Reload now"]`, chromedp.BySearch))
+	b.do(chromedp.WaitVisible(`//noscript//a[.="Reload now"]`))
 	b.see("Your account is connected")
 	if v.state() != crossaccount.StateActive {
 		t.Errorf("the integration is %s", v.state())
@@ -89,7 +87,7 @@ func TestLookAlikeIsRefusedWithARemedy(t *testing.T) {
 	role := v.box.Account(customerID).Role("northwind-access", trustVendor, nil)
 	b := open(t)
 	b.on(phone, "dark")
-	b.do(chromedp.Navigate(v.page), chromedp.SendKeys("#role_arn", role, chromedp.ByQuery))
+	b.do(chromedp.Navigate(v.page), chromedp.SendKeys("#role_arn", role))
 	b.submit("Verify connection")
 	b.see("This role cannot be used")
 	b.accessible("rejected")
@@ -106,7 +104,7 @@ func TestLookAlikeIsRefusedWithARemedy(t *testing.T) {
 		t.Errorf("the integration is %s", v.state())
 	}
 	role = v.launch(started.LaunchURL)
-	b.do(chromedp.Clear("#role_arn", chromedp.ByQuery), chromedp.SendKeys("#role_arn", role, chromedp.ByQuery))
+	b.do(chromedp.Clear("#role_arn"), chromedp.SendKeys("#role_arn", role))
 	b.submit("Verify connection")
 	b.see("Your account is connected")
 	b.quiet()

@@ -52,10 +52,8 @@ func newVendor(t *testing.T, delay time.Duration, change func(*crossaccount.Conf
 	testenv.IsolateAWS(t)
 	v := &vendor{T: t, store: crossaccount.NewMemoryStorage(), delay: delay}
 	v.customer.Store("fabrikam")
-	v.box = sandboxtest.NewWith(t, sandbox.Options{
-		IAMDelay: delay,
-		Clock:    func() time.Time { return time.Now().Add(time.Duration(v.skip.Load())) },
-	}, vendorID, customerID)
+	clock := func() time.Time { return time.Now().Add(time.Duration(v.skip.Load())) }
+	v.box = sandboxtest.NewWith(t, sandbox.Options{IAMDelay: delay, Clock: clock}, vendorID, customerID)
 	config := &crossaccount.Config{
 		ServiceName: "Northwind Insights", ServiceAccountID: vendorID, TemplateS3Bucket: bucket,
 		AWSConfig: v.box.Account(vendorID).User("broker", brokerPolicy),
@@ -87,7 +85,7 @@ func newVendor(t *testing.T, delay time.Duration, change func(*crossaccount.Conf
 	v.pass(delay)
 	v.client, err = crossaccount.New(config,
 		crossaccount.WithStorage(v.store), crossaccount.WithEncryption(newKeys(t)), crossaccount.WithProbe(probe),
-		crossaccount.WithCanaryRole(canary), crossaccount.WithLogger(nil),
+		crossaccount.WithCanaryRole(canary), crossaccount.WithLogger(nil), crossaccount.WithClock(clock),
 		crossaccount.WithTenantResolver(func(*http.Request) (string, error) { return v.customer.Load().(string), nil }))
 	if err != nil {
 		t.Fatal(err)
@@ -180,12 +178,35 @@ func (v *vendor) link() *crossaccount.IntegrationResponse {
 	return response
 }
 
-// state returns the state of the customer's one integration.
-func (v *vendor) state() crossaccount.State {
+// onboard connects the customer's account without a browser.
+func (v *vendor) onboard() (roleARN string) {
+	v.Helper()
+	roleARN = v.launch(v.link().LaunchURL)
+	err := v.client.StoreCustomerCredentials(v.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: v.customer.Load().(string), RoleARN: roleARN})
+	if err != nil {
+		v.Fatal(err)
+	}
+	return roleARN
+}
+
+// only returns the customer's one integration.
+func (v *vendor) only() *crossaccount.Integration {
 	v.Helper()
 	integrations, err := v.client.Integrations(v.Context(), v.customer.Load().(string))
 	if err != nil || len(integrations) != 1 {
 		v.Fatalf("%d integrations, %v", len(integrations), err)
 	}
-	return integrations[0].State
+	return integrations[0]
+}
+
+// state returns the state of the customer's one integration.
+func (v *vendor) state() crossaccount.State {
+	v.Helper()
+	return v.only().State
+}
+
+// contextThatEnds ends while a verification waits for a new role, as if the
+// process had stopped.
+func contextThatEnds(v *vendor) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(v.Context(), 1500*time.Millisecond)
 }
