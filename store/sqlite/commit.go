@@ -1,8 +1,6 @@
 package sqlite
 
-import (
-	"context"
-)
+import "context"
 
 // maxTogether is how many writes share one commit at most. It bounds how long
 // the first of them waits for the others.
@@ -74,7 +72,9 @@ func (s *Store) commit(together []*write) {
 	ctx := context.Background()
 	err := s.runAll(ctx, together)
 	for _, w := range together {
-		if err != nil && w.err == nil {
+		if err != nil {
+			// Also those that were refused: what they were refused for may be
+			// undone now.
 			w.err = s.problem(ctx, err)
 		}
 		w.done <- w.err
@@ -98,7 +98,9 @@ func (s *Store) runAll(ctx context.Context, together []*write) error {
 		}
 		if err := w.run(t); err != nil {
 			w.err = s.problem(ctx, err)
-			if _, err := tx.ExecContext(ctx, "ROLLBACK TO one"); err != nil {
+			// After some errors, such as a full disk, SQLite has undone the whole
+			// transaction already. Then all writes fail for the first one's reason.
+			if _, gone := tx.ExecContext(ctx, "ROLLBACK TO one"); gone != nil {
 				return err
 			}
 		}
