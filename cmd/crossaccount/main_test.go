@@ -1,27 +1,20 @@
 package main
 
 import (
-	"context"
 	"flag"
-	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/crossaccount/crossaccount/internal/cli"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"crossaccount": func() {
-			os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
-		},
-	})
+	testscript.Main(m, map[string]func(){"crossaccount": main})
 }
 
-// The scripts' names begin with the command they are about.
+// The scripts' names begin with the command they are about. Besides what
+// testscript has, they know the commands in world_test.go.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -33,6 +26,12 @@ func TestScripts(t *testing.T) {
 			// script's own.
 			env.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"aws-world": awsWorld,
+			"await":     await,
+			"launch":    launch,
+			"jsonenv":   jsonEnv,
 		},
 	})
 }

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/crossaccount/crossaccount"
+	"github.com/crossaccount/crossaccount/api"
+	"github.com/crossaccount/crossaccount/internal/server"
 )
 
 // Exit codes, the same for every command.
@@ -74,13 +75,14 @@ func exitCode(err error) int {
 	switch {
 	case code == "":
 		return ExitUsage // cobra's errors: an unknown command or flag
-	case code.Retryable():
+	case api.Retryable(code):
 		return ExitUndetermined
 	}
 	switch code {
-	case crossaccount.CodeInvalidConfig, crossaccount.CodeInvalidRequest, crossaccount.CodeInvalidRole, crossaccount.CodeTemplate:
+	case crossaccount.CodeInvalidConfig, crossaccount.CodeInvalidRequest, crossaccount.CodeInvalidRole, crossaccount.CodeTemplate,
+		api.CodeUnauthenticated, api.CodeNoSuchRoute, api.CodeTooLarge:
 		return ExitUsage
-	case crossaccount.CodeDecrypt, crossaccount.CodeRandom:
+	case crossaccount.CodeDecrypt, crossaccount.CodeRandom, api.CodeInternal:
 		return ExitInternal
 	}
 	return ExitNo
@@ -99,27 +101,12 @@ in a sandbox that enforces IAM, without any AWS account.
 Exit codes: 0 yes or done, 1 no or findings, 2 wrong usage or bad input,
 3 undetermined (trying again may help), 4 a fault of crossaccount's.`,
 		Args:          cobra.NoArgs,
-		Version:       version(),
+		Version:       server.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetVersionTemplate("crossaccount {{.Version}}\n")
-	root.AddCommand(newDemo(streams), newSandbox(streams), newTemplate(streams))
+	root.AddCommand(newDemo(streams), newSandbox(streams), newTemplate(streams), newServe(streams), newIntegration(streams), newDoctor(streams))
 	return root
-}
-
-// version is what Go stamped into the binary.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && v == "(devel)" {
-			v = "devel " + s.Value
-		}
-	}
-	return v
 }

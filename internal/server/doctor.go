@@ -131,7 +131,7 @@ func (d *doctor) keys() {
 		d.keySet = keys
 		d.add(name, CheckOK, fmt.Sprintf("%d, the active one is %s", len(keys.KeyIDs()), keys.KeyIDs()[0]), "")
 	case errors.Is(err, os.ErrNotExist):
-		d.add(name, CheckWarning, "there is no key file yet", "crossaccount serve makes it; if you expected one, check key_file and the folder you started in")
+		d.add(name, CheckWarning, "there is no key file yet", "start the server, which makes it; if you expected one, check key_file and the folder you started in")
 	default:
 		d.add(name, CheckFailed, messageOf(err), remedyOf(err))
 	}
@@ -145,7 +145,7 @@ func (d *doctor) database() {
 			d.add(name, CheckFailed, "its folder "+folder+" does not exist", "make the folder, with mode 0700")
 			return
 		}
-		d.add(name, CheckWarning, "there is none yet", "crossaccount serve makes it; if you expected one, check database and the folder you started in")
+		d.add(name, CheckWarning, "there is none yet", "start the server, which makes it; if you expected one, check database and the folder you started in")
 		return
 	}
 	if info, err := os.Stat(d.config.Database); err == nil && info.Mode().Perm()&0o077 != 0 {

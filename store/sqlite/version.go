@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"path/filepath"
 	"time"
 )
 
@@ -12,6 +13,9 @@ import (
 // in the same way.
 func SchemaVersion(ctx context.Context, path string) (current, newest int, err error) {
 	const busy = 5 * time.Second
+	if path, err = filepath.Abs(path); err != nil {
+		return 0, 0, invalidFile("its path cannot be made absolute", err)
+	}
 	if err := inspect(ctx, path, busy); err != nil {
 		return 0, 0, err
 	}
