@@ -28,10 +28,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"aws-world": awsWorld,
-			"await":     await,
-			"launch":    launch,
-			"jsonenv":   jsonEnv,
+			"aws-world":     awsWorld,
+			"await":         await,
+			"customer-role": customerRole,
+			"launch":        launch,
+			"jsonenv":       jsonEnv,
 		},
 	})
 }

@@ -148,6 +148,24 @@ func jsonEnv(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// customerRole makes a role in the customer's account, and sets ROLE to it:
+//
+//	customer-role NAME TRUST-POLICY-FILE
+func customerRole(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: customer-role NAME TRUST-POLICY-FILE")
+	}
+	ts.Setenv("ROLE", customerAccount(ts).Role(args[0], ts.ReadFile(args[1]), nil))
+}
+
+func customerAccount(ts *testscript.TestScript) *sandboxtest.Account {
+	box, ok := worlds.Load(ts.Getenv("AWS_ENDPOINT_URL"))
+	if !ok {
+		ts.Fatalf("aws-world comes first")
+	}
+	return box.(*sandboxtest.Sandbox).Account(customerID)
+}
+
 // launch does what the customer does with a launch link, and sets ROLE to the
 // role it makes:
 //
@@ -162,11 +180,7 @@ func launch(ts *testscript.TestScript, neg bool, args []string) {
 	for name, value := range link.Parameters {
 		parameters = append(parameters, cfntypes.Parameter{ParameterKey: aws.String(name), ParameterValue: aws.String(value)})
 	}
-	box, ok := worlds.Load(ts.Getenv("AWS_ENDPOINT_URL"))
-	if !ok {
-		ts.Fatalf("aws-world comes first")
-	}
-	client := cloudformation.NewFromConfig(box.(*sandboxtest.Sandbox).Account(customerID).Config())
+	client := cloudformation.NewFromConfig(customerAccount(ts).Config())
 	ctx := context.Background()
 	_, err = client.CreateStack(ctx, &cloudformation.CreateStackInput{
 		StackName: &link.StackName, TemplateURL: &link.TemplateURL, Parameters: parameters,
