@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -57,22 +58,43 @@ func newSetupPage(c *Client) *setupPage {
 func (c *Client) grants() *setup.Grants {
 	return &setup.Grants{
 		VendorAccount: c.config.ServiceAccountID,
-		Ongoing:       phaseOf(c.config.OngoingPermissions),
-		Setup:         phaseOf(c.config.SetupPermissions),
+		Ongoing:       c.phaseOf(c.config.OngoingPermissions),
+		Setup:         c.phaseOf(c.config.SetupPermissions),
 		SelfReading:   c.selfInspection,
 	}
 }
 
-func phaseOf(permissions []Permission) setup.Phase {
+// phaseOf describes permissions as they will be in the customer's account, as
+// far as that is known already.
+func (c *Client) phaseOf(permissions []Permission) setup.Phase {
 	var checked findings // New has reported what is wrong
-	statements := checked.statements("permissions", permissions)
-	var phase setup.Phase
-	for _, s := range statements {
-		phase.Permissions = append(phase.Permissions, setup.Describe(s))
+	known := map[string]string{"AWS::Partition": c.partition.ID, "AWS::URLSuffix": c.partition.DNSSuffix}
+	fill := func(list []string) []string {
+		filled := make([]string, len(list))
+		for i, text := range list {
+			filled[i] = iam.ReplaceSymbols(text, func(id string) string {
+				if value, ok := known[id]; ok {
+					return value
+				}
+				return "${" + id + "}"
+			})
+		}
+		return filled
 	}
-	if len(statements) > 0 {
-		policy := &iam.Policy{Version: iam.Version2012, Statements: statements}
-		phase.Policy = iam.ReplaceSymbols(string(policy.Indent()), func(id string) string { return "${" + id + "}" })
+	var phase setup.Phase
+	policy := &iam.Policy{Version: iam.Version2012}
+	for _, s := range checked.statements("permissions", permissions) {
+		s.Resource = fill(s.Resource)
+		conditions := slices.Clone(s.Conditions)
+		for i := range conditions {
+			conditions[i].Values = fill(conditions[i].Values)
+		}
+		s.Conditions = conditions
+		phase.Permissions = append(phase.Permissions, setup.Describe(s))
+		policy.Statements = append(policy.Statements, s)
+	}
+	if len(policy.Statements) > 0 {
+		phase.Policy = string(policy.Indent())
 	}
 	return phase
 }

@@ -97,6 +97,12 @@ func (c *Client) show(ctx context.Context, view *setup.View, integration *Integr
 		view.Report = shownSteps(candidate.Report.Steps)
 	}
 
+	defer func() {
+		withoutEcho(view.Report, view.Notice)
+		if view.Live != nil {
+			withoutEcho(view.Live.Steps, view.Notice)
+		}
+	}()
 	switch State(view.State) {
 	case StatePending:
 		view.Launch, view.Complete = c.shownLaunch(ctx, integration), complete
@@ -256,7 +262,7 @@ func liveSteps(found []Step, going bool) []setup.Step {
 	for _, expected := range protocolSteps {
 		step := setup.Step{Name: expected.name, Expectation: expected.expectation}
 		for _, f := range found {
-			if f.Name == expected.name && !(f.Result == Skipped && f.Name != StepControl && f.Name != StepCaseFlipped) {
+			if f.Name == expected.name && f.Detail != notReached {
 				step = shownStep(f)
 			}
 		}
@@ -269,9 +275,21 @@ func liveSteps(found []Step, going bool) []setup.Step {
 }
 
 func shownStep(step Step) setup.Step {
+	if step.Detail == notReached {
+		step.Detail = "" // the mark says it
+	}
 	return setup.Step{
 		Name: step.Name, Expectation: step.Expectation, Result: string(step.Result),
 		Detail: sentence(step.Detail), Remedy: sentence(step.Remedy),
+	}
+}
+
+// withoutEcho drops from steps what the notice above them says.
+func withoutEcho(steps []setup.Step, notice *setup.Notice) {
+	for i := range steps {
+		if notice != nil && steps[i].Detail == notice.Text {
+			steps[i].Detail, steps[i].Remedy = "", ""
+		}
 	}
 }
 

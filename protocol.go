@@ -90,12 +90,15 @@ func (v *verification) run(ctx context.Context) error {
 	return v.finish(ctx)
 }
 
+// notReached is the detail of a step that was not carried out.
+const notReached = "an earlier step did not pass"
+
 // finish turns the end of the caller's context into its error, and lists the
 // steps that were not reached.
 func (v *verification) finish(ctx context.Context) error {
 	for _, step := range protocolSteps {
 		if v.report.Step(step.name) == nil {
-			v.add(Step{Name: step.name, Expectation: step.expectation, Result: Skipped, Detail: "an earlier step did not pass"})
+			v.add(Step{Name: step.name, Expectation: step.expectation, Result: Skipped, Detail: notReached})
 		}
 	}
 	if ctx.Err() != nil {

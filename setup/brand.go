@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // A Brand adapts the pages to the vendor. Empty fields are left out.
@@ -30,9 +31,16 @@ const defaultColor = "#1f5fbf"
 
 var colorPattern = regexp.MustCompile(`^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$`)
 
-// checked returns the brand without links that are not https and without a
-// color that is not hexadecimal.
+// checked returns the brand without links that are not https, without a color
+// that is not hexadecimal, and without characters in the name that would turn
+// around the text after it.
 func (b Brand) checked() Brand {
+	b.Name = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) || unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, b.Name)
 	if !colorPattern.MatchString(b.PrimaryColor) {
 		b.PrimaryColor = defaultColor
 	}

@@ -17,9 +17,12 @@ const (
 	levelPermissions = "permissions"
 )
 
+var levels = []string{levelRead, levelWrite, levelPermissions}
+
 const (
 	maxSentences = 6 // services that are named one by one
 	maxResources = 4 // ARNs that are listed
+	maxResource  = 120
 )
 
 // Describe says in words what a statement of an identity policy allows, from the
@@ -30,14 +33,14 @@ const (
 func Describe(s iam.Statement) Permission {
 	p := Permission{Title: spaced(s.Sid), Deny: s.Effect == iam.Deny, Level: levelRead, Conditions: len(s.Conditions) > 0}
 	var prefixes []string
-	levels := map[string]map[reference.AccessLevel]bool{} // :: service prefix → levels of its actions
+	found := map[string]map[reference.AccessLevel]bool{} // :: service prefix → levels of its actions
 	for _, pattern := range s.Action {
 		for _, action := range reference.Expand(pattern) {
-			if levels[action.Service] == nil {
-				levels[action.Service] = map[reference.AccessLevel]bool{}
+			if found[action.Service] == nil {
+				found[action.Service] = map[reference.AccessLevel]bool{}
 				prefixes = append(prefixes, action.Service)
 			}
-			levels[action.Service][action.Level] = true
+			found[action.Service][action.Level] = true
 			p.Level = higher(p.Level, action.Level)
 		}
 		if !reference.MatchesAction(pattern) {
@@ -48,14 +51,14 @@ func Describe(s iam.Statement) Permission {
 	if len(prefixes) > maxSentences {
 		all := map[reference.AccessLevel]bool{}
 		for _, prefix := range prefixes {
-			for level := range levels[prefix] {
+			for level := range found[prefix] {
 				all[level] = true
 			}
 		}
 		p.Sentences = append(p.Sentences, say("grant.many_services", verbs(all), fmt.Sprint(len(prefixes))))
 	} else {
 		for _, prefix := range prefixes {
-			p.Sentences = append(p.Sentences, say("grant.in_service", verbs(levels[prefix]), serviceName(prefix)))
+			p.Sentences = append(p.Sentences, say("grant.in_service", verbs(found[prefix]), serviceName(prefix)))
 		}
 	}
 	for _, resource := range s.Resource {
@@ -65,7 +68,7 @@ func Describe(s iam.Statement) Permission {
 	}
 	if !p.Anywhere {
 		for _, resource := range s.Resource {
-			p.Resources = append(p.Resources, iam.ReplaceSymbols(resource, func(id string) string { return "${" + id + "}" }))
+			p.Resources = append(p.Resources, shortened(iam.ReplaceSymbols(resource, func(id string) string { return "${" + id + "}" })))
 		}
 		if len(p.Resources) > maxResources {
 			p.More = len(p.Resources) - maxResources
@@ -75,11 +78,20 @@ func Describe(s iam.Statement) Permission {
 	return p
 }
 
+// shortened keeps an ARN that somebody wrote from filling the page. The policy
+// shows it in full.
+func shortened(text string) string {
+	if runes := []rune(text); len(runes) > maxResource {
+		return string(runes[:maxResource]) + "…"
+	}
+	return text
+}
+
 // verbs joins what the levels let one do.
 func verbs(levels map[reference.AccessLevel]bool) string {
 	var parts []string
 	for _, level := range []reference.AccessLevel{
-		reference.LevelList, reference.LevelRead, reference.LevelWrite, reference.LevelTagging, reference.LevelPermissionsManagement,
+		reference.LevelRead, reference.LevelList, reference.LevelWrite, reference.LevelTagging, reference.LevelPermissionsManagement,
 	} {
 		if levels[level] {
 			parts = append(parts, english["level."+level.String()])
@@ -111,21 +123,28 @@ func higher(level string, action reference.AccessLevel) string {
 	return level
 }
 
-// highest returns the most that any of the permissions allows, "" if there are
-// none.
-func highest(ongoing, setup []Permission) string {
-	order := []string{levelRead, levelWrite, levelPermissions}
+// power returns the rank of the most that the permissions allow, -1 if nothing.
+func power(permissions []Permission) int {
 	most := -1
-	for _, p := range slices.Concat(ongoing, setup) {
+	for _, p := range permissions {
 		if !p.Deny {
-			most = max(most, slices.Index(order, p.Level))
+			most = max(most, slices.Index(levels, p.Level))
 		}
 	}
-	if most < 0 {
-		return ""
-	}
-	return order[most]
+	return most
 }
+
+// Level is the most that the phase allows, "" if that is nothing.
+func (p Phase) Level() string {
+	if most := power(p.Permissions); most >= 0 {
+		return levels[most]
+	}
+	return ""
+}
+
+// SetupIsMore reports whether the setup permissions are more powerful than the
+// ongoing ones.
+func (g *Grants) SetupIsMore() bool { return power(g.Setup.Permissions) > power(g.Ongoing.Permissions) }
 
 // spaced makes words of a Sid: "ReadS3Reports" becomes "Read S3 reports".
 func spaced(sid string) string {

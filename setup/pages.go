@@ -20,7 +20,7 @@ var (
 	pageJS []byte
 
 	page = template.Must(template.New("page").Funcs(template.FuncMap{
-		"t": rich, "plain": say, "has": has, "highest": highest, "result": resultText, "expect": expectation, "mustRefuse": mustRefuse,
+		"t": rich, "plain": say, "has": has, "words": spaced, "result": resultText, "expect": expectation, "mustRefuse": mustRefuse,
 		"progress": progressOf, "lead": lead, "named": named,
 	}).Parse(pageHTML))
 

@@ -51,6 +51,17 @@ func lead(heading, name string) template.HTML {
 	return rich(key)
 }
 
+// ReportOpen reports whether what was checked is what the page is about.
+func (v *View) ReportOpen() bool {
+	return len(v.Report) > 0 && (v.State == "rejected" || v.State == "degraded")
+}
+
+// Folds reports whether there is anything that the page shows only when asked.
+func (v *View) Folds() bool {
+	return len(v.Report) > 0 && !v.ReportOpen() || len(v.Checks) > 0 || v.Done != nil ||
+		v.Complete != nil && v.Complete.Folded || v.Launch != nil && v.Launch.Folded
+}
+
 // mustRefuse reports whether a step passes when AWS says no.
 func mustRefuse(name string) bool {
 	return name == "missing" || name == "wrong" || name == "case_flipped"

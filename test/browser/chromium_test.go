@@ -234,8 +234,21 @@ var axe = sync.OnceValues(func() (string, error) {
 	return string(source), err
 })
 
-// accessible fails the test if axe finds anything, and if the page jumped while
-// it was loaded, or is wider than the window.
+// still fails the test if the page jumped while it was loaded.
+func (b *browser) still(what string) {
+	b.Helper()
+	shift := ask(b, chromedp.Evaluate[float64](`new Promise(resolve => {
+		let sum = 0;
+		new PerformanceObserver(list => { for (const e of list.getEntries()) sum += e.value; }).observe({type: "layout-shift", buffered: true});
+		setTimeout(() => resolve(sum), 50);
+	})`, chromedp.EvalAwaitPromise))
+	if shift > 0.001 {
+		b.Errorf("%s: the layout shifted by %g", what, shift)
+	}
+}
+
+// accessible fails the test if axe finds anything, if the console said anything,
+// or if the page is wider than the window.
 func (b *browser) accessible(what string) {
 	b.Helper()
 	b.quiet()
@@ -257,15 +270,7 @@ func (b *browser) accessible(what string) {
 	for _, v := range violations {
 		b.Errorf("%s: axe finds %s: %s\n%s", what, v.ID, v.Help, strings.Join(v.Nodes, "\n"))
 	}
-	shift := ask(b, chromedp.Evaluate[float64](`new Promise(resolve => {
-		let sum = 0;
-		new PerformanceObserver(list => { for (const e of list.getEntries()) sum += e.value; }).observe({type: "layout-shift", buffered: true});
-		setTimeout(() => resolve(sum), 50);
-	})`, chromedp.EvalAwaitPromise))
 	wide := ask(b, chromedp.Evaluate[[]string](`document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 120)).slice(0, 5) : []`))
-	if shift > 0.001 {
-		b.Errorf("%s: the layout shifted by %g", what, shift)
-	}
 	if len(wide) > 0 {
 		b.Errorf("%s: the page is wider than the window: %q", what, wide)
 	}

@@ -2,10 +2,15 @@ package browser
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
+	"image"
+	"image/color"
 	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +130,7 @@ func TestStates(t *testing.T) {
 					b.on(s, scheme)
 					b.do(chromedp.Navigate(v.page + query))
 					b.see(test.heading)
+					b.still(name)
 					if query == "?details" {
 						b.do(chromedp.Evaluate[chromedp.Void](`for (const d of document.querySelectorAll("details")) d.open = true`))
 					}
@@ -154,7 +160,7 @@ func (b *browser) keep(s screen, name string) {
 		b.Fatal(err)
 	}
 	var small bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, picture); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, paletted(picture)); err != nil {
 		b.Fatal(err)
 	}
 	for _, file := range files {
@@ -165,6 +171,37 @@ func (b *browser) keep(s screen, name string) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// paletted reduces a picture to its 256 most frequent colors. The page has few;
+// most others are the edges of letters.
+func paletted(picture image.Image) *image.Paletted {
+	count := map[color.RGBA]int{}
+	bounds := picture.Bounds()
+	at := func(x, y int) color.RGBA { return color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA) }
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			count[at(x, y)]++
+		}
+	}
+	colors := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
+		return cmp.Or(count[b]-count[a], int(a.R)-int(b.R), int(a.G)-int(b.G), int(a.B)-int(b.B))
+	})
+	var palette color.Palette
+	for _, c := range colors[:min(256, len(colors))] {
+		palette = append(palette, c)
+	}
+	nearest := map[color.RGBA]uint8{}
+	for _, c := range colors {
+		nearest[c] = uint8(palette.Index(c))
+	}
+	small := image.NewPaletted(bounds, palette)
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			small.SetColorIndex(x, y, nearest[at(x, y)])
+		}
+	}
+	return small
 }
 
 // The screenshots of the docs are there, and small.
