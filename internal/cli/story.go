@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/crossaccount/crossaccount"
+	"github.com/crossaccount/crossaccount/internal/server"
 	"github.com/crossaccount/crossaccount/sandbox"
 )
 
@@ -147,6 +148,7 @@ func (s *story) prepare(ctx context.Context) error {
 		crossaccount.WithProbeRole(vendorRole("probe")),
 		crossaccount.WithCanaryRole(vendorRole("canary")),
 		crossaccount.WithLogger(slog.New(slog.DiscardHandler)), // memory storage is what a demo wants
+		crossaccount.WithTenantResolver(server.PageCustomer),   // for the page afterwards
 	)
 	if err != nil {
 		return err
