@@ -53,7 +53,7 @@ var english = map[string]string{
 	"start.region_hint":   "Roles work in every Region. This only decides where the stack is listed.",
 	"start.step1":         "You create one stack in AWS, with everything filled in.",
 	"start.step2":         "You paste one value here.",
-	"start.step3":         "You watch us check that the role answers to you alone.",
+	"start.step3":         "You watch us check the role: what must work, and what must not.",
 	"start.button":        "Continue",
 	"start.again":         "Get a new launch link",
 	"start.note":          "Nothing is created yet. You need to be able to create IAM roles in the account.",
@@ -92,7 +92,6 @@ var english = map[string]string{
 
 	"live.heading":   "Live verification",
 	"live.count":     "%s of %s checks passed",
-	"live.running":   "Asking AWS",
 	"live.waiting":   "AWS needs up to a few minutes until a new role works. We keep trying; you can leave this page and come back.",
 	"live.paused":    "This verification does not run at the moment. Continue it where it stopped.",
 	"live.continue":  "Continue",
