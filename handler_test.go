@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
 	"github.com/crossaccount/crossaccount"
 )
 
@@ -172,5 +175,103 @@ func TestSetupPageEscapesAndConfines(t *testing.T) {
 	}
 	if !strings.Contains(w.log.String(), "unheard_of") {
 		t.Error("New did not warn about an unknown branding option")
+	}
+}
+
+// The page of an account in use checks its role on demand, and shows what is
+// wrong with it until it is mended.
+func TestSetupPageChecksTheRoleInUse(t *testing.T) {
+	w := newWorld(t, crossaccount.WithTenantResolver(signedIn))
+	role := w.onboard("one", oneID)
+	credentials, err := w.client.Credentials(t.Context(), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := w.only("one").ID
+	check := url.Values{"action": {"check"}, "integration_id": {id}}
+	trust := func(policy string) {
+		w.Helper()
+		_, err := iam.NewFromConfig(w.box.Account(oneID).Config()).UpdateAssumeRolePolicy(t.Context(), &iam.UpdateAssumeRolePolicyInput{
+			RoleName: aws.String(role[strings.LastIndex(role, "/")+1:]), PolicyDocument: &policy,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		do            func()
+		state         crossaccount.State
+		heading, says string
+	}{
+		{func() {}, crossaccount.StateActive, "Your account is connected", "Remove the setup permissions"},
+		{func() { trust(trustWith("", "")) }, crossaccount.StateDegraded, "The connection needs attention", "The role can be assumed without an external ID."},
+		{func() { trust(trustWith("StringEquals", credentials.ExternalID)) }, crossaccount.StateActive, "Your account is connected", "End the access"},
+	} {
+		step.do()
+		page := visit(w.client, "one", check)
+		body := page.Body.String()
+		if page.Code != 200 || !strings.Contains(body, step.heading) || !strings.Contains(body, step.says) {
+			t.Errorf("want %q and %q: %d\n%s", step.heading, step.says, page.Code, body)
+		}
+		if i := w.only("one"); i.State != step.state {
+			t.Errorf("the integration is %s, want %s", i.State, step.state)
+		}
+	}
+	if page := visit(w.client, "two", check); page.Code != 404 {
+		t.Errorf("another customer's check: status %d", page.Code)
+	}
+	for range 20 {
+		if page := visit(w.client, "one", check); page.Code == 429 {
+			return
+		}
+	}
+	t.Error("checks are not limited")
+}
+
+// Every state has a page of its own, and what is over can be begun again.
+func TestSetupPageOfEveryState(t *testing.T) {
+	w := newWorld(t, crossaccount.WithTenantResolver(signedIn))
+	w.prepareBucket()
+	w.onboard("one", oneID)
+	id := w.only("one").ID
+	if err := w.client.Disconnect(t.Context(), "one", id); err != nil {
+		t.Fatal(err)
+	}
+	body := visit(w.client, "one", nil).Body.String()
+	if !strings.Contains(body, "The account is disconnected") || !strings.Contains(body, "Check the role again") {
+		t.Errorf("disconnected:\n%s", body)
+	}
+	if err := w.client.Revoke(t.Context(), "one", id); err != nil {
+		t.Fatal(err)
+	}
+	body = visitAt(w.client, "one", "?integration="+id, nil).Body.String()
+	if !strings.Contains(body, "The connection was ended") || strings.Contains(body, "Check the role again") {
+		t.Errorf("revoked:\n%s", body)
+	}
+	page := visit(w.client, "one", nil)
+	if !strings.Contains(page.Body.String(), "Get your launch link") {
+		t.Errorf("afterwards:\n%s", page.Body)
+	}
+	page = visit(w.client, "one", fill(t, page, "start", nil))
+	if !strings.Contains(page.Body.String(), "Create the role in AWS") {
+		t.Errorf("begun again:\n%s", page.Body)
+	}
+	// The link stays the same, and looking at the page writes nothing.
+	before := w.dump()
+	again := visit(w.client, "one", nil)
+	if again.Body.String() != page.Body.String() || w.dump() != before {
+		t.Error("looking at the page changed something")
+	}
+}
+
+// A launch link that cannot be made leaves the other ways.
+func TestSetupPageWithoutALink(t *testing.T) {
+	w := newWorld(t, crossaccount.WithTenantResolver(signedIn))
+	started := w.start("one")
+	w.config.TemplateS3Bucket = ""
+	w.client = w.newClient(crossaccount.WithTenantResolver(signedIn))
+	page := visit(w.client, "one", nil)
+	if body := page.Body.String(); page.Code != 200 || !strings.Contains(body, "cannot be prepared at the moment") || !strings.Contains(body, started.ExternalID) {
+		t.Errorf("%d\n%s", page.Code, body)
 	}
 }

@@ -109,3 +109,61 @@ func TestLookAlikeIsRefusedWithARemedy(t *testing.T) {
 	b.see("Your account is connected")
 	b.quiet()
 }
+
+// Everything can be done with the keyboard alone, in the order in which it is
+// read.
+func TestOnboardingByKeyboard(t *testing.T) {
+	v := newVendor(t, 0, nil)
+	b := open(t)
+	b.on(desktop, "light")
+	b.do(chromedp.Navigate(v.page))
+	b.see("Connect your AWS account")
+	b.do(chromedp.KeyEvent("\t"))
+	if got := b.focused(); got != "Skip to the content" {
+		t.Errorf("the first stop is %q", got)
+	}
+	b.tabTo("Continue")
+	b.press("\r")
+	b.see("Create the role in AWS")
+	b.tabTo("Launch stack in AWS (opens in a new tab)")
+	role := v.launch(ask(b, chromedp.Evaluate[string](`document.activeElement.href`)))
+	b.tabTo("What the link fills in")
+	b.do(chromedp.KeyEvent(" "))
+	b.tabTo("Copy")
+	b.tabTo("Role ARN")
+	b.do(chromedp.KeyEvent(role))
+	b.press("\r")
+	b.see("Your account is connected")
+	b.quiet()
+}
+
+// focused returns the name of what has the focus.
+func (b *browser) focused() string {
+	b.Helper()
+	return strings.TrimSpace(ask(b, chromedp.Evaluate[string](`(e => e.labels && e.labels.length ? e.labels[0].textContent : e.textContent)(document.activeElement)`)))
+}
+
+// tabTo presses the tabulator until the named thing has the focus, and sees that
+// the focus is visible on the way.
+func (b *browser) tabTo(name string) {
+	b.Helper()
+	for range 30 {
+		b.do(chromedp.KeyEvent("\t"))
+		focused := b.focused()
+		if outline := ask(b, chromedp.Evaluate[string](`getComputedStyle(document.activeElement).outlineStyle`)); outline == "none" {
+			b.Errorf("nobody sees that %q has the focus", focused)
+		}
+		if focused == name {
+			return
+		}
+	}
+	b.Fatalf("the keyboard does not reach %q\n%s", name, b.source())
+}
+
+// press sends a key and waits for the next page.
+func (b *browser) press(key string) {
+	b.Helper()
+	if _, err := chromedp.RunResponse(b.ctx, chromedp.KeyEvent(key)); err != nil {
+		b.Fatal(err)
+	}
+}
