@@ -71,6 +71,7 @@ func (f *findings) statements(field string, permissions []Permission) []iam.Stat
 
 func (f *findings) statement(at string, p Permission) iam.Statement {
 	s := iam.Statement{Sid: p.Sid, Effect: iam.Allow}
+	f.literal(at+".sid", p.Sid)
 	if strings.ContainsFunc(p.Sid, func(r rune) bool { return !isSidRune(r) }) {
 		f.problem(at+".sid", "%q may only have letters A-Z, a-z and digits", clip(p.Sid))
 	}
@@ -108,11 +109,21 @@ func isSidRune(r rune) bool {
 // characters refuses text that IAM would refuse, and with it symbols that
 // somebody wrote into the configuration.
 func (f *findings) characters(at, s string) {
+	f.literal(at, s)
 	for _, r := range s {
 		if !reference.IsPolicyCharacter(r) {
 			f.problem(at, "contains the character %U; a policy may only have tabs, line breaks and U+0020 to U+00FF", r)
 			return
 		}
+	}
+}
+
+// literal refuses what CloudFormation would replace in the customer's account
+// before IAM sees it. The stack's own check would find it too, but not by the
+// name of the field it comes from.
+func (f *findings) literal(at, s string) {
+	if template.HasDynamicReference(s) {
+		f.problem(at, "contains {{resolve:, a dynamic reference of CloudFormation, which would be replaced by a value of the customer's account; write the text itself")
 	}
 }
 

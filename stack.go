@@ -94,6 +94,7 @@ type stackBuilder struct {
 
 func (b *stackBuilder) stack() *template.Stack {
 	config := b.in.Config
+	b.literal("service_name", config.ServiceName)
 	ongoing := b.statements("ongoing_permissions", config.OngoingPermissions)
 	setup := b.statements("setup_permissions", config.SetupPermissions)
 	if b.in.PermissionsBoundary == "" {
@@ -203,6 +204,8 @@ func (b *stackBuilder) role() *template.Role {
 		if iam.HasSymbol(key + b.in.Tags[key]) {
 			b.problem("tags", "%q contains a private character", clip(slug(key, 40)))
 		}
+		b.literal("tags", key)
+		b.literal("tags."+clip(key), b.in.Tags[key])
 		role.Tags = append(role.Tags, template.Tag{Key: key, Value: b.in.Tags[key]})
 	}
 	return role

@@ -268,6 +268,25 @@ func TestBuildStackRefuses(t *testing.T) {
 				in.Config.OngoingPermissions = append(in.Config.OngoingPermissions, Permission{Actions: []string{"s3:GetObject"}, Resources: []string{fmt.Sprintf("arn:aws:s3:::bucket-number-%d/*", i)}})
 			}
 		}, "a role may have 10"},
+		"dynamic reference in the service name": {func(in *stackInput) { in.Config.ServiceName = "{{resolve:ssm:name}}" }, "service_name: contains {{resolve:"},
+		"dynamic reference in a sid":            {func(in *stackInput) { in.Config.OngoingPermissions[0].Sid = "{{resolve:ssm:sid}}" }, "ongoing_permissions[0].sid: contains {{resolve:"},
+		"dynamic reference in an action": {func(in *stackInput) {
+			in.Config.OngoingPermissions[0].Actions = []string{"s3:{{resolve:ssm:action}}"}
+		}, "ongoing_permissions[0].actions[0]: contains {{resolve:"},
+		"dynamic reference in a resource": {func(in *stackInput) {
+			in.Config.SetupPermissions[0].Resources = []string{"arn:aws:s3:::{{resolve:secretsmanager:bucket}}/*"}
+		}, "setup_permissions[0].resources[0]: contains {{resolve:"},
+		"dynamic reference around a pseudo parameter": {func(in *stackInput) {
+			in.Config.SetupPermissions[0].Resources = []string{"arn:aws:s3:::{{resolve:ssm:${AWS::Region}}}/*"}
+		}, "setup_permissions[0].resources[0]: contains {{resolve:"},
+		"dynamic reference in a condition": {func(in *stackInput) {
+			in.Config.OngoingPermissions[0].Condition = map[string]any{"StringEquals": map[string]any{"aws:username": "{{resolve:ssm-secure:who:1}}"}}
+		}, "ongoing_permissions[0].condition.StringEquals.aws:username: contains {{resolve:"},
+		"dynamic reference in a tag":        {func(in *stackInput) { in.Tags = map[string]string{"owner": "{{resolve:ssm:who}}"} }, "tags.owner: contains {{resolve:"},
+		"dynamic reference in the boundary": {func(in *stackInput) { in.PermissionsBoundary = "{{resolve:ssm:boundary}}" }, "permissions_boundary: contains {{resolve:"},
+		"dynamic reference in the broker": {func(in *stackInput) {
+			in.TrustedRoles = []string{"arn:aws:iam::111122223333:role/{{resolve:ssm:broker}}"}
+		}, "trusted_roles[0]: contains {{resolve:"},
 		"a condition larger than a policy": {func(in *stackInput) {
 			in.Config.SetupPermissions[0].Condition = map[string]any{"StringEquals": map[string]any{"aws:username": strings.Repeat("x", 6200)}}
 		}, "setup_permissions"},

@@ -263,11 +263,17 @@ func (c *checker) text(at, s string, element bool) {
 		return
 	}
 	parts := Parts(s)
-	for _, part := range parts {
+	for i, part := range parts {
 		switch part := part.(type) {
 		case Literal:
 			if strings.ContainsRune(string(part), 0) {
 				c.problem(at, "contains a NUL character")
+			}
+			c.dynamic(at, string(part))
+			if i+1 < len(parts) && endsLikeDynamic(string(part)) {
+				if _, ok := parts[i+1].(ParameterRef); ok {
+					c.problem(at, "becomes a dynamic reference of CloudFormation ({{resolve:) with some values of parameter %q; put other text before it", parts[i+1])
+				}
 			}
 		case ParameterRef:
 			if _, ok := c.parameters[string(part)]; !ok {
@@ -354,6 +360,7 @@ func (c *checker) needsCondition(at, id string) {
 
 // plain checks text that cannot contain references.
 func (c *checker) plain(at, s string) {
+	c.dynamic(at, s)
 	switch {
 	case !utf8.ValidString(s):
 		c.problem(at, "is not valid UTF-8")
@@ -362,6 +369,38 @@ func (c *checker) plain(at, s string) {
 	case strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }):
 		c.problem(at, "contains a control character")
 	}
+}
+
+// dynamicReference begins a reference that CloudFormation replaces by a value of
+// the customer's Parameter Store or Secrets Manager, wherever it is in a
+// template and after all functions. Nothing we write means that.
+//
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html
+const dynamicReference = "{{resolve:"
+
+// HasDynamicReference reports whether literal text contains a dynamic reference
+// of CloudFormation, such as "{{resolve:ssm:name}}". A stack with one does not
+// pass Check.
+func HasDynamicReference(s string) bool {
+	return strings.Contains(strings.ToLower(s), dynamicReference)
+}
+
+func (c *checker) dynamic(at, s string) {
+	if HasDynamicReference(s) {
+		c.problem(at, "contains {{resolve:, a dynamic reference, which CloudFormation would replace by a value of the account the stack is in; write it out or leave it out")
+	}
+}
+
+// endsLikeDynamic reports whether text ends in the beginning of a dynamic
+// reference, which what follows may complete.
+func endsLikeDynamic(s string) bool {
+	s = strings.ToLower(s)
+	for n := 1; n < len(dynamicReference); n++ {
+		if strings.HasSuffix(s, dynamicReference[:n]) {
+			return true
+		}
+	}
+	return false
 }
 
 func index(at string, i int) string { return fmt.Sprintf("%s[%d]", at, i) }

@@ -94,6 +94,16 @@ func (c *checker) policy(at string, p *iam.Policy, kind iam.Kind) int {
 	for _, problem := range p.Check(kind) {
 		c.problem(strings.TrimSuffix(at+"."+problem.Path, "."), "%s", problem.Message)
 	}
+	c.dynamic(at+".Id", p.ID)
+	for i, s := range p.Statements {
+		at := index(at+".Statement", i)
+		c.dynamic(at+".Sid", s.Sid)
+		c.dynamic(at+".Action", strings.Join(s.Action, " "))
+		c.dynamic(at+".NotAction", strings.Join(s.NotAction, " "))
+		for _, condition := range s.Conditions {
+			c.dynamic(at+".Condition", condition.Operator+" "+condition.Key)
+		}
+	}
 	full := c.longestPolicy(p)
 	data, err := full.MarshalJSON()
 	if err != nil {

@@ -111,6 +111,30 @@ func TestCheckRefusesWhatAWSRefuses(t *testing.T) {
 		{"tag twice", func(s *template.Stack) { role(s).Tags[1].Key = "Owner" }, "Resources.Role.Tags[1]", "twice"},
 		{"long tag value", func(s *template.Stack) { role(s).Tags[0].Value = long(257) }, "Resources.Role.Tags[0]", "at most 256"},
 		{"NUL in a tag", func(s *template.Stack) { role(s).Tags[0].Value = "a\x00b" }, "Resources.Role.Tags[0].Value", "NUL"},
+		{"dynamic reference in a resource", func(s *template.Stack) { managed(s).Document = allow("arn:aws:s3:::{{resolve:ssm:bucket}}/*") }, "Resources.Always.Document.Statement[0].Resource[0]", "{{resolve:"},
+		{"dynamic reference around a symbol", func(s *template.Stack) {
+			managed(s).Document = allow("arn:aws:s3:::{{resolve:secretsmanager:" + template.Region + "}}")
+		}, "Resources.Always.Document.Statement[0].Resource[0]", "{{resolve:"},
+		{"dynamic reference that a parameter completes", func(s *template.Stack) {
+			managed(s).Document = allow("arn:aws:s3:::{{res" + template.Ref("ExternalId") + "x}}")
+		}, "Resources.Always.Document.Statement[0].Resource[0]", "some values of parameter"},
+		{"dynamic reference in an action", func(s *template.Stack) {
+			managed(s).Document = allow("*")
+			managed(s).Document.Statements[0].Action = []string{"{{resolve:ssm:action}}"}
+		}, "Resources.Always.Document.Statement[0].Action", "{{resolve:"},
+		{"dynamic reference in a Sid", func(s *template.Stack) { managed(s).Document.Statements[0].Sid = "{{resolve:ssm:sid}}" }, "Resources.Always.Document.Statement[0].Sid", "{{resolve:"},
+		{"dynamic reference in a condition's key", func(s *template.Stack) {
+			role(s).Trust.Statements[0].Conditions[0].Key = "aws:PrincipalTag/{{resolve:ssm:key}}"
+		}, "Resources.Role.Trust.Statement[0].Condition", "{{resolve:"},
+		{"dynamic reference in a condition's value", func(s *template.Stack) {
+			role(s).Trust.Statements[0].Conditions[0].Values = []string{"{{RESOLVE:ssm-secure:id}}"}
+		}, "Resources.Role.Trust.Statement[0].Condition.StringEquals.sts:ExternalId[0]", "{{resolve:"},
+		{"dynamic reference in a tag", func(s *template.Stack) { role(s).Tags[0].Value = "{{resolve:ssm:owner}}" }, "Resources.Role.Tags[0].Value", "{{resolve:"},
+		{"dynamic reference in a description", func(s *template.Stack) { s.Description = "{{resolve:ssm:text}}" }, "Description", "{{resolve:"},
+		{"dynamic reference in a default", func(s *template.Stack) { s.Parameters[0].Default = new("{{resolve:ssm:id}}") }, "Parameters.ExternalId.Default", "{{resolve:"},
+		{"dynamic reference in a branch", func(s *template.Stack) {
+			s.Outputs[0].Value = template.If("Setup", "a", "{{resolve:ssm:id}}")
+		}, "Outputs.RoleArn.Value", "{{resolve:"},
 		{"invalid UTF-8", func(s *template.Stack) { role(s).Description = "\xff" }, "Resources.Role.Description", "UTF-8"},
 	}
 	for _, test := range tests {

@@ -119,6 +119,9 @@ func (s *Service) desire(st *stack, r *revision, e *cfn.Evaluator, d *cfn.Resour
 			properties = resolved
 		}
 	}
+	if err := checkDynamic("resource "+d.Name, properties); err != nil {
+		return nil, err
+	}
 	dependsOn, err := e.Dependencies(d)
 	if err != nil {
 		return nil, err
@@ -316,6 +319,9 @@ func (s *Service) resolveOutput(e *cfn.Evaluator, o *cfn.Output) (output, error)
 	}
 	if value == nil || !value.IsScalar() {
 		return output{}, invalid("Template format error: The Value field of every Outputs member must evaluate to a String. (output %s)", o.Name)
+	}
+	if err := checkDynamic("output "+o.Name, value); err != nil {
+		return output{}, err
 	}
 	out := output{key: o.Name, value: value.Text, description: o.Description}
 	if o.ExportName == nil {
