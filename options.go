@@ -193,7 +193,10 @@ func WithPermissionsBoundary(policy string) Option {
 	}
 }
 
-// WithTags puts tags on everything that templates create.
+// WithTags puts tags on the role that templates create. The managed policies
+// beside it stay without: AWS::IAM::ManagedPolicy takes no tags.
+//
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-iam-managedpolicy.html
 func WithTags(tags map[string]string) Option {
 	return func(c *Client) {
 		for key := range tags {

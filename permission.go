@@ -1,6 +1,7 @@
 package crossaccount
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -292,6 +293,30 @@ func permissionField(path string) string {
 		return rest
 	}
 	return ""
+}
+
+// warnOfForeignPartition warns of resources that are in no account that this
+// installation can reach. ARNs of the partition aws are written for the
+// customer's own, so they are never foreign.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+func (f *findings) warnOfForeignPartition(field string, permissions []Permission, region string) {
+	home, ok := iam.PartitionOfRegion(cmp.Or(region, DefaultRegion))
+	if !ok {
+		return // Validate refuses it
+	}
+	for i, p := range permissions {
+		for j, resource := range p.Resources {
+			resource = portable(resource)
+			partition, _, ok := strings.Cut(strings.TrimPrefix(resource, "arn:"), ":")
+			if !ok || !strings.HasPrefix(resource, "arn:") || iam.HasSymbol(partition) || iam.MatchWildcard(partition, home.ID) {
+				continue
+			}
+			f.warn("foreign_partition", fmt.Sprintf("%s[%d].resources[%d]", field, i, j),
+				fmt.Sprintf("the resource is in partition %s, and roles in partition %s, that of default_region, cannot reach it", clip(partition), home.ID),
+				"write arn:aws:, which becomes the partition of the customer's account, or run another installation whose default_region is in partition "+clip(partition))
+		}
+	}
 }
 
 // selfGranting are the actions with which a principal can give itself, or a role

@@ -163,3 +163,43 @@ func TestPermissionsThatAreUnwise(t *testing.T) {
 		})
 	}
 }
+
+// A resource that no role of this installation can reach is useless, and says
+// so with what to do.
+func TestForeignPartitionIsAWarning(t *testing.T) {
+	for name, test := range map[string]struct {
+		region, resource string
+		foreign          bool
+	}{
+		"China from the commercial partition":    {"us-east-1", "arn:aws-cn:s3:::b/*", true},
+		"GovCloud without a default region":      {"", "arn:aws-us-gov:s3:::b/*", true},
+		"GovCloud from China":                    {"cn-north-1", "arn:aws-us-gov:s3:::b/*", true},
+		"China from China":                       {"cn-north-1", "arn:aws-cn:s3:::b/*", false},
+		"aws, which is the customer's partition": {"cn-north-1", "arn:aws:s3:::b/*", false},
+		"any partition":                          {"us-east-1", "arn:aws*:s3:::b/*", false},
+		"pseudo parameter":                       {"us-east-1", "arn:${AWS::Partition}:s3:::b/*", false},
+		"everything":                             {"us-east-1", "*", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := minimalInput()
+			in.Config.DefaultRegion = test.region
+			in.Config.OngoingPermissions = []Permission{{Effect: "Allow", Actions: []string{"s3:GetObject"}, Resources: []string{"arn:aws:s3:::a/*", test.resource}}}
+			_, warnings, err := buildStack(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, w := range warnings {
+				if w.Code == "foreign_partition" {
+					found = true
+					if w.Field != "ongoing_permissions[0].resources[1]" || w.Message == "" || w.Remedy == "" {
+						t.Errorf("incomplete warning %v", w)
+					}
+				}
+			}
+			if found != test.foreign {
+				t.Errorf("warnings %v, want a foreign partition: %v", warnings, test.foreign)
+			}
+		})
+	}
+}

@@ -97,6 +97,8 @@ func (b *stackBuilder) stack() *template.Stack {
 	b.literal("service_name", config.ServiceName)
 	ongoing := b.statements("ongoing_permissions", config.OngoingPermissions)
 	setup := b.statements("setup_permissions", config.SetupPermissions)
+	b.warnOfForeignPartition("ongoing_permissions", config.OngoingPermissions, config.DefaultRegion)
+	b.warnOfForeignPartition("setup_permissions", config.SetupPermissions, config.DefaultRegion)
 	if b.in.PermissionsBoundary == "" {
 		b.warnOfSelfGranting("ongoing_permissions", config.OngoingPermissions)
 		b.warnOfSelfGranting("setup_permissions", config.SetupPermissions)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/iam/lint"
+	"github.com/crossaccount/crossaccount/template"
+	"github.com/crossaccount/crossaccount/template/cfn"
 )
 
 // Rule 7: bytes that differ from what was built are not issued.
@@ -65,5 +67,66 @@ func TestRule7_IssuedPoliciesPassTheLinter(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Rule 7: bytes that say what was built are still not issued if the linter
+// refuses them.
+func TestRule7_BytesThatTheLinterRefusesAreNotIssued(t *testing.T) {
+	managed := func(s *template.Stack) *template.ManagedPolicy {
+		for _, r := range s.Resources {
+			if p, ok := r.Kind.(*template.ManagedPolicy); ok {
+				return p
+			}
+		}
+		t.Fatal("the stack has no managed policy")
+		return nil
+	}
+	for name, test := range map[string]struct {
+		spoil func(*template.Stack)
+		id    string // of the lint rule
+	}{
+		"a permission on what is no ARN": {func(s *template.Stack) {
+			managed(s).Document.Statements[0].Resource = []string{"my-bucket/*"}
+		}, "GX-R01"},
+		"an inline policy on what is no ARN": {func(s *template.Stack) {
+			s.Resources[0].Kind.(*template.Role).Inline[0].Document.Statements[0].Resource = []string{"my-role"}
+		}, "GX-R01"},
+		"a trust policy for everybody": {func(s *template.Stack) {
+			s.Resources[0].Kind.(*template.Role).Trust.Statements[0].Principal = &iam.Principals{AWS: []string{"*"}}
+			s.Resources[0].Kind.(*template.Role).Trust.Statements[0].Conditions = nil
+		}, "GX-P01"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := mustBuild(t, everythingInput())
+			test.spoil(s)
+			data, err := cfn.Write(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := checkIssued(data, s); err == nil || !strings.Contains(err.Error(), "("+test.id) {
+				t.Errorf("checkIssued says %v, want it to name %s", err, test.id)
+			}
+			if _, err := renderStack(s, FormatCloudFormation); CodeOf(err) != CodeTemplate {
+				t.Errorf("renderStack says %v", err)
+			}
+		})
+	}
+}
+
+// Rule 7 through the front door: only the finished bytes show that this ARN has
+// a region, because until then it is a pseudo parameter.
+func TestRule7_NewLintsTheExactBytes(t *testing.T) {
+	config := &Config{
+		ServiceName: "Acme", ServiceAccountID: "111122223333", TemplateS3Bucket: "acme-templates",
+		OngoingPermissions: []Permission{{Sid: "Role", Effect: "Allow", Actions: []string{"iam:GetRole"}, Resources: []string{"arn:aws:iam:${AWS::Region}:${AWS::AccountId}:role/x"}}},
+	}
+	_, err := New(config, WithLogger(nil))
+	if err == nil || !strings.Contains(err.Error(), "GX-R01") {
+		t.Errorf("New says %v, want it to name GX-R01", err)
+	}
+	config.OngoingPermissions[0].Resources = []string{"arn:aws:iam::${AWS::AccountId}:role/x"}
+	if _, err := New(config, WithLogger(nil)); err != nil {
+		t.Errorf("without the region: %v", err)
 	}
 }
