@@ -56,7 +56,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, step := range report.Steps[3:10] {
+	for _, step := range report.Steps[2:10] {
 		fmt.Printf("%-13s %s\n", step.Name, step.Result)
 	}
 	if err := client.StoreCustomerCredentials(ctx, &crossaccount.StoreCredentialsRequest{CustomerID: "customer-1", RoleARN: roleARN}); err != nil {
@@ -76,6 +76,7 @@ func Example() {
 	// create Acme-Analytics-customer-1
 	// assume        passed
 	// identity      passed
+	// owner         passed
 	// control       skipped
 	// missing       passed
 	// wrong         passed

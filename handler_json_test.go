@@ -197,7 +197,7 @@ func TestLongVerificationGoesOnWithoutTheRequest(t *testing.T) {
 			t.Errorf("meanwhile: %+v", status)
 		}
 		page := visitAt(w.client, "one", "", nil).Body.String()
-		for _, part := range []string{"Checking the role", `<noscript><meta http-equiv="refresh"`, "3 of 10 checks passed", "up to a few minutes"} {
+		for _, part := range []string{"Checking the role", `<noscript><meta http-equiv="refresh"`, "2 of 10 checks passed", "up to a few minutes"} {
 			if !strings.Contains(page, part) {
 				t.Errorf("the page lacks %q", part)
 			}

@@ -31,7 +31,9 @@ const probeDuration = int32(minSessionDuration / time.Second)
 // A verification is one run of the probe protocol against one role. The order of
 // its steps is the proof:
 //
-//  1. we can assume the role with the external ID, and are then that role;
+//  1. we can assume the role with the external ID, and are then that role; only
+//     now we say whether another customer uses it, because names of roles can
+//     be guessed and who our customers are is nobody's business;
 //  2. the probe identity can assume a role without an external ID (control), so
 //     nothing on the vendor's side makes the next three calls fail;
 //  3. the probe identity is refused without an external ID, with a wrong one of
@@ -48,6 +50,7 @@ type verification struct {
 	externalID string
 	region     string // of the stack
 
+	taken     bool          // another customer uses the role
 	patient   bool          // a new role: refusals may be propagation
 	patience  time.Duration // what is left of it in this call
 	deadline  time.Time     // until when refusals may be propagation
@@ -81,7 +84,7 @@ func (v *verification) run(ctx context.Context) error {
 	if !ok {
 		return v.finish(ctx)
 	}
-	if v.identity(ctx, issued) && v.control(ctx) && v.refusals(ctx) && v.assumeAgain(ctx) {
+	if v.identity(ctx, issued) && v.owner(v.taken) && v.control(ctx) && v.refusals(ctx) && v.assumeAgain(ctx) {
 		v.report.Controlled = v.isControl
 		v.report.Result, v.report.Code = Passed, ""
 		v.extras(ctx)
@@ -110,10 +113,10 @@ func (v *verification) finish(ctx context.Context) error {
 // protocolSteps are the steps that every report has, in order.
 var protocolSteps = []struct{ name, expectation string }{
 	{StepRole, "the ARN names a role in a customer's account"},
-	{StepOwner, "no other integration uses the role"},
 	{StepAccount, "the role is in the account of this integration"},
 	{StepAssume, "we can assume the role with the external ID"},
 	{StepIdentity, "the credentials belong to this role in this account"},
+	{StepOwner, "no other integration uses the role"},
 	{StepControl, "our probe can assume a role that requires no external ID"},
 	{StepMissing, "the role refuses a caller without an external ID"},
 	{StepWrong, "the role refuses another external ID of the same shape"},
@@ -191,6 +194,19 @@ func (v *verification) identity(ctx context.Context, issued *types.Credentials) 
 		return false
 	}
 	v.record(StepIdentity, Passed, "", "")
+	return true
+}
+
+// owner checks that the role is this integration's to use. About other customers
+// it speaks only after the role admitted us with this customer's external ID;
+// everybody else hears what is said of a role that does not exist.
+func (v *verification) owner(taken bool) bool {
+	if taken {
+		problem := RoleTaken()
+		v.fail(StepOwner, Failed, problem.Code, problem.Message, problem.Remedy)
+		return false
+	}
+	v.record(StepOwner, Passed, "", "")
 	return true
 }
 

@@ -60,10 +60,10 @@ type Step struct {
 // Names of steps, in the order of the protocol.
 const (
 	StepRole          = "role"            // the ARN is one of a customer's role
-	StepOwner         = "owner"           // no other customer uses the role
 	StepAccount       = "account"         // the role is in the integration's account
 	StepAssume        = "assume"          // we can assume it with the external ID
 	StepIdentity      = "identity"        // the credentials are this role's
+	StepOwner         = "owner"           // no other customer uses the role
 	StepControl       = "control"         // the probe identity can assume a role without an external ID
 	StepMissing       = "missing"         // refused without an external ID
 	StepWrong         = "wrong"           // refused with a wrong external ID of the same shape

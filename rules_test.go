@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/crossaccount/crossaccount"
 	"github.com/crossaccount/crossaccount/iam/reference"
@@ -210,22 +212,42 @@ func TestRule3_AnImpostorCannotUseAnotherCustomersRole(t *testing.T) {
 	role := w.onboard("one", oneID)
 	stolen := w.only("one")
 	w.start("two")
-	for _, arn := range []string{role, strings.Replace(role, "Acme-Analytics-one", "ACME-ANALYTICS-ONE", 1)} {
+	present := func(arn string) (*crossaccount.Report, error) {
 		report := w.verify("two", arn)
-		if report.Code != crossaccount.CodeRoleTaken {
-			t.Errorf("%s: code %q, want role_taken", arn, report.Code)
+		return report, w.client.StoreCustomerCredentials(t.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: "two", RoleARN: arn})
+	}
+	// What is said of a role that does not exist is said of the victim's.
+	nobodys := strings.Replace(role, "role/", "role/nobodys-", 1)
+	none, noneErr := present(nobodys)
+	wantCode(t, noneErr, crossaccount.CodePropagating)
+	for _, arn := range []string{role, strings.Replace(role, "Acme-Analytics-one", "ACME-ANALYTICS-ONE", 1)} {
+		report, err := present(arn)
+		if diff := cmp.Diff(none, report, cmpopts.IgnoreFields(crossaccount.Report{}, "RoleARN", "StartedAt", "FinishedAt")); diff != "" {
+			t.Errorf("%s is told from a role that does not exist (-none +taken):\n%s", arn, diff)
 		}
-		err := w.client.StoreCustomerCredentials(t.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: "two", RoleARN: arn})
-		wantCode(t, err, crossaccount.CodeRoleTaken)
-		if strings.Contains(err.Error(), `"one"`) || strings.Contains(err.Error(), stolen.ID) {
-			t.Errorf("the error names the owner: %v", err)
+		if err == nil || err.Error() != noneErr.Error() {
+			t.Errorf("%s: storing it says %v, of a role that does not exist %v", arn, err, noneErr)
 		}
 	}
-	if i := w.only("two"); i.State != crossaccount.StatePending || i.RoleARN != "" {
+	if i := w.only("two"); i.State.Usable() || i.RoleARN != "" {
 		t.Errorf("the impostor's integration is %s with %q", i.State, i.RoleARN)
 	}
 	if i := w.only("one"); i.State != crossaccount.StateActive || i.Version != stolen.Version {
 		t.Errorf("the victim's integration changed: %s, version %d", i.State, i.Version)
+	}
+
+	// Who can change the role's trust policy may know that it is in use, not by whom.
+	name, trust := aws.String(role[strings.LastIndex(role, "/")+1:]), trustWith("", "")
+	if _, err := iam.NewFromConfig(w.box.Account(oneID).Config()).UpdateAssumeRolePolicy(t.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: name, PolicyDocument: &trust}); err != nil {
+		t.Fatal(err)
+	}
+	report, err := present(role)
+	if report.Code != crossaccount.CodeRoleTaken || report.Step(crossaccount.StepOwner).Result != crossaccount.Failed {
+		t.Errorf("a role that admits the impostor: code %q, want role_taken", report.Code)
+	}
+	wantCode(t, err, crossaccount.CodeRoleTaken)
+	if strings.Contains(err.Error(), `"one"`) || strings.Contains(err.Error(), stolen.ID) {
+		t.Errorf("the error names the owner: %v", err)
 	}
 
 	// A victim that has not completed yet: the impostor's external ID differs.

@@ -150,13 +150,16 @@ func TestRule6_TenantsAreConfined(t *testing.T) {
 			t.Errorf("%s naming another tenant: %v", name, err)
 		}
 	}
-	// The impostor presents the role for its own integration.
-	report, err := two.Verify(ctx, own, &api.RoleRequest{RoleARN: role})
-	if err != nil || report.Code != crossaccount.CodeRoleTaken {
-		t.Errorf("the impostor got %+v, %v", report, err)
+	// The impostor presents the role for its own integration, and hears what is
+	// said of a role that does not exist.
+	for _, presented := range []string{role, role + "-nobodys"} {
+		report, err := two.Verify(ctx, own, &api.RoleRequest{RoleARN: presented})
+		if err != nil || report.Code != crossaccount.CodePropagating {
+			t.Errorf("the impostor got %+v, %v", report, err)
+		}
+		_, err = two.Complete(ctx, own, &api.RoleRequest{RoleARN: presented})
+		w.expect(err, crossaccount.CodePropagating)
 	}
-	_, err = two.Complete(ctx, own, &api.RoleRequest{RoleARN: role})
-	w.expect(err, crossaccount.CodeRoleTaken)
 	page, err := two.Integrations(ctx, api.ListRequest{})
 	if err != nil || len(page.Integrations) != 1 || page.Integrations[0].ID != own {
 		t.Errorf("two sees %+v, %v", page, err)

@@ -159,7 +159,7 @@ func TestREADME(t *testing.T) {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	rest := string(output)
-	for _, expected := range []string{`"result":"passed"`, "customer,revenue\nacme,42\n", `"code":"forbidden"`, `"code":"role_taken"`} {
+	for _, expected := range []string{`"result":"passed"`, "customer,revenue\nacme,42\n", `"code":"forbidden"`, `"code":"propagating"`} {
 		_, after, ok := strings.Cut(rest, expected)
 		if !ok {
 			t.Fatalf("the output lacks %s after what came before:\n%s", expected, output)

@@ -101,7 +101,8 @@ func TestForeignRolesAreRefused(t *testing.T) {
 		status     int
 		code       crossaccount.Code
 	}{
-		{"the role of another customer", acmeRole, 409, crossaccount.CodeRoleTaken},
+		// AWS refuses it; who uses it is not told.
+		{"the role of another customer", acmeRole, 202, crossaccount.CodePropagating},
 		{"a role that needs no external ID", lookAlike, 422, crossaccount.CodeExternalIDNotRequired},
 		{"a role of the vendor", brokerRole, 400, crossaccount.CodeInvalidRole},
 		{"another partition", "arn:aws-cn:iam::777788889999:role/Example", 400, crossaccount.CodeInvalidRole},

@@ -40,6 +40,7 @@ type story struct {
 
 	vendor, acme, globex aws.Config // administrators of the three accounts
 	client               *crossaccount.Client
+	told                 bool // the story is over, so waiting is real again
 
 	link     *crossaccount.IntegrationResponse
 	roleARN  string
@@ -47,6 +48,7 @@ type story struct {
 }
 
 func (s *story) run(ctx context.Context) error {
+	defer func() { s.told = true }()
 	for i, step := range []struct {
 		title string
 		do    func(context.Context) error
@@ -149,6 +151,7 @@ func (s *story) prepare(ctx context.Context) error {
 		crossaccount.WithCanaryRole(vendorRole("canary")),
 		crossaccount.WithLogger(slog.New(slog.DiscardHandler)), // memory storage is what a demo wants
 		crossaccount.WithTenantResolver(server.PageCustomer),   // for the page afterwards
+		crossaccount.WithWait(s.wait),
 	)
 	if err != nil {
 		return err
@@ -369,7 +372,54 @@ func (s *story) lookAlike(ctx context.Context) error {
 }
 
 func (s *story) impostor(ctx context.Context) error {
-	return s.expectRefused(ctx, s.roleARN, crossaccount.CodeRoleTaken, crossaccount.CodeWrongAccount)
+	before := len(s.box.Calls())
+	if err := s.expectRefused(ctx, s.roleARN, crossaccount.CodePropagating); err != nil {
+		return err
+	}
+	tries := 0
+	for _, call := range s.box.Calls()[before:] {
+		if call.Operation != "AssumeRole" {
+			continue
+		}
+		for _, d := range call.Decisions {
+			if d.Action != "sts:AssumeRole" || d.Resource != s.roleARN {
+				continue
+			}
+			if call.Code != "AccessDenied" {
+				return errors.New("AWS let Globex's external ID in")
+			}
+			tries++
+		}
+	}
+	if tries == 0 {
+		return errors.New("AWS was not asked")
+	}
+	s.say("✓ AWS itself refused every try: the role trusts the external ID of Acme, and Example used that of Globex")
+
+	answer := func(roleARN string) string {
+		return fmt.Sprint(s.client.VerifyIntegration(ctx, &crossaccount.VerificationRequest{CustomerID: "globex", RoleARN: roleARN}))
+	}
+	if taken, none := answer(s.roleARN), answer(s.roleARN+"-nobodys"); taken != none {
+		return fmt.Errorf("of Acme's role Globex hears %q, of one that does not exist %q", taken, none)
+	}
+	s.say("✓ a role that does not exist gets the same answer, so Globex cannot find out whose roles Example uses")
+	return nil
+}
+
+// wait is how the client waits between two tries. In the story nobody has to:
+// its sandbox applies changes at once.
+func (s *story) wait(ctx context.Context, d time.Duration) error {
+	if !s.told {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 // expectRefused lets Globex present a role, and sees that it is neither
