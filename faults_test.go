@@ -64,7 +64,7 @@ func TestFault3_AVerificationIsMoreThanOnePositiveCall(t *testing.T) {
 	}
 	want := []string{
 		"AssumeRole by secret-broker-name",
-		"GetCallerIdentity by Acme-Analytics@verification",
+		"GetCallerIdentity by Acme-Analytics@one",
 		"AssumeRole by secret-probe-name", // the canary
 		"AssumeRole by secret-probe-name AccessDenied",
 		"AssumeRole by secret-probe-name AccessDenied",

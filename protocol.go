@@ -354,8 +354,10 @@ func (v *verification) input(externalID *string) *sts.AssumeRoleInput {
 	}
 }
 
+// session is the name that ordinary use of the role has too: a trust policy that
+// could tell probes from use could answer them differently.
 func (v *verification) session() string {
-	return sessionName(v.client.config.ServiceName, "verification")
+	return sessionName(v.client.config.ServiceName, v.report.CustomerID)
 }
 
 // patiently assumes the role with the external ID, trying again while it may
