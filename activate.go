@@ -18,10 +18,10 @@ func (c *Client) StoreCustomerCredentials(ctx context.Context, request *StoreCre
 	if err != nil {
 		return err
 	}
-	if integration.State == StateActive && integration.RoleARN == arn && c.now().Sub(integration.CheckedAt) <= freshFor {
-		return nil // said twice
-	}
 	if problem := c.fresh(integration, arn); problem != nil {
+		if c.settled(integration, arn) {
+			return nil // said twice
+		}
 		report, err := c.verifyRole(ctx, integration, arn)
 		if err != nil {
 			return err
@@ -46,6 +46,13 @@ func (c *Client) fresh(integration *Integration, arn string) error {
 	return nil
 }
 
+// settled reports whether this role was taken into use a short while ago and no
+// later verification of it ended otherwise.
+func (c *Client) settled(i *Integration, arn string) bool {
+	doubted := i.Candidate != nil && i.Candidate.RoleARN == arn && i.Candidate.Report != nil && i.Candidate.Report.Result != Passed
+	return i.State == StateActive && i.RoleARN == arn && !doubted && c.now().Sub(i.CheckedAt) <= freshFor
+}
+
 // activate takes the verified candidate into use. The report is looked at once
 // more together with the record that is written, so nothing can come between.
 func (c *Client) activate(ctx context.Context, customerID, integrationID, arn string) error {
@@ -55,6 +62,9 @@ func (c *Client) activate(ctx context.Context, customerID, integrationID, arn st
 	}
 	integration, err := c.update(ctx, customerID, integrationID, func(i *Integration) (Change, error) {
 		if err := c.fresh(i, arn); err != nil {
+			if c.settled(i, arn) {
+				return Change{}, errNoChange // somebody else just did it
+			}
 			return Change{}, err
 		}
 		if i.AccountID != "" && i.AccountID != string(role.Account) {
