@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -69,7 +70,13 @@ func jsonProblem(err error) string {
 	var wrongType *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrongType) && wrongType.Field != "":
-		return wrongType.Field + ": cannot be a JSON " + wrongType.Value
+		// The fields of Config are embedded, and its name is of no use here.
+		field := strings.TrimPrefix(wrongType.Field, "configFields.")
+		problem := field + ": cannot be a JSON " + wrongType.Value
+		if wrongType.Value == "number" && wrongType.Type.Kind() == reflect.String {
+			problem += "; write it in quotes"
+		}
+		return problem
 	case errors.As(err, &wrongType):
 		return "must be a JSON object, not a JSON " + wrongType.Value
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

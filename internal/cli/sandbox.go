@@ -40,6 +40,9 @@ deciding statement. Everything is in memory, and nothing reaches AWS.`,
 		Example: `  crossaccount sandbox --account 111122223333 --account 444455556666`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if delay < 0 {
+				return &exitError{ExitUsage, fmt.Errorf("--iam-delay %s: must not be negative", delay)}
+			}
 			options := sandbox.Options{IAMDelay: delay}
 			if verbose {
 				options.Logger = slog.New(slog.NewTextHandler(streams.Err, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -115,7 +118,8 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 
 func printAccounts(w io.Writer, url string, box *sandbox.Sandbox) {
 	fmt.Fprintf(w, "The sandbox is at %s (a page for people, and the endpoint of all services).\n\n", url)
-	fmt.Fprintf(w, "  export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1\n", url)
+	// boto3 reads AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
+	fmt.Fprintf(w, "  export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1\n", url)
 	for _, a := range box.Accounts() {
 		root := a.Root()
 		fmt.Fprintf(w, "\nAccount %s, root user:\n\n  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", a.ID(), root.AccessKeyID, root.SecretAccessKey)

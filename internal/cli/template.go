@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -107,10 +106,8 @@ func readConfig(name string, stdin io.Reader) (*crossaccount.Config, []crossacco
 	if len(data) > maxConfigSize {
 		return nil, nil, &exitError{ExitUsage, fmt.Errorf("%s: larger than %d bytes", name, maxConfigSize)}
 	}
-	if !json.Valid(data) {
-		if data, err = server.YAMLToJSON(data); err != nil {
-			return nil, nil, &exitError{ExitUsage, fmt.Errorf("%s: %w", name, err)}
-		}
+	if data, err = server.ReadDocument(name, data); err != nil {
+		return nil, nil, &exitError{ExitUsage, fmt.Errorf("%s: %w", name, err)}
 	}
 	config, options, err := crossaccount.ParseConfig(data)
 	if err != nil {

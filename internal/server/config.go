@@ -240,10 +240,8 @@ func (c *Config) readFile(name string) error {
 	case len(data) > maxConfigSize:
 		return invalid(fmt.Sprintf("%s: is larger than %d bytes", name, maxConfigSize), "")
 	}
-	if !json.Valid(data) {
-		if data, err = YAMLToJSON(data); err != nil {
-			return invalid(name+": "+err.Error(), "")
-		}
+	if data, err = ReadDocument(name, data); err != nil {
+		return invalid(name+": "+err.Error(), "")
 	}
 	if err := c.parse(data); err != nil {
 		return invalid(name+": "+err.Error(), "")

@@ -26,7 +26,7 @@ const (
 // read reads a configuration with nothing but what is given.
 func read(t *testing.T, file string, environment, flags map[string]string) (*server.Config, error) {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "server.json")
+	name := filepath.Join(t.TempDir(), "server.yaml")
 	if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
