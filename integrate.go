@@ -32,7 +32,7 @@ func (c *Client) GenerateIntegrationURL(ctx context.Context, request *Integratio
 	if err := c.checkIntegrationRequest(&in); err != nil {
 		return nil, err
 	}
-	published, err := c.templates.publish(ctx, c.document)
+	published, err := c.publishFor(ctx, in.CustomerID)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +57,30 @@ func (c *Client) GenerateIntegrationURL(ctx context.Context, request *Integratio
 		return nil, err
 	}
 	return response, nil
+}
+
+// publishFor publishes the current template. While S3 cannot be reached it takes
+// the word of this customer's records: what one of them was linked to before,
+// perhaps by another process, is in the bucket and cannot have changed. Other
+// customers' records are not asked.
+func (c *Client) publishFor(ctx context.Context, customerID string) (publishedTemplate, error) {
+	published, err := c.templates.publish(ctx, c.document)
+	if err == nil || !unreachable(err) {
+		return published, err
+	}
+	integrations, listErr := c.all(ctx, customerID)
+	if listErr != nil {
+		return publishedTemplate{}, err
+	}
+	before := c.templates.locate(c.document)
+	for _, i := range integrations {
+		if i.TemplateKey == before.Key && i.TemplateSHA256 == before.SHA256 {
+			c.log.Warn("crossaccount: S3 cannot be reached, and a link goes to the template that was published before",
+				"customer", customerID, "integration", i.ID, "key", before.Key, "error", errorText(err))
+			return before, nil
+		}
+	}
+	return publishedTemplate{}, err
 }
 
 // linkTo makes the launch link of an integration. It changes no record.

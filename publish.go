@@ -2,6 +2,7 @@ package crossaccount
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -84,12 +85,11 @@ func (p *publisher) publish(ctx context.Context, body []byte) (publishedTemplate
 	if err := reference.CheckTemplateObject(len(body)); err != nil {
 		return publishedTemplate{}, NewError(CodeTemplate, "template: "+err.Error(), "", nil)
 	}
-	sum := sha256.Sum256(body)
-	hash := hex.EncodeToString(sum[:])
-	if t, ok := p.remembered(hash); ok {
+	t := p.locate(body)
+	if t, ok := p.remembered(t.SHA256); ok {
 		return t, nil
 	}
-	t := publishedTemplate{Bucket: p.bucket, Key: p.folder + "/" + hash + "/template.json", SHA256: hash}
+	sum := sha256.Sum256(body)
 	region, err := p.put(ctx, t.Key, body, sum[:])
 	if err != nil {
 		return publishedTemplate{}, err
@@ -98,8 +98,30 @@ func (p *publisher) publish(ctx context.Context, body []byte) (publishedTemplate
 	t.URL = objectURL(t.Bucket, region, t.Key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.published[hash] = t
+	p.published[t.SHA256] = t
 	return t, nil
+}
+
+// locate says where a template is or would be, without asking S3. As long as
+// this process has not reached the bucket, its region is taken to be
+// default_region.
+func (p *publisher) locate(body []byte) publishedTemplate {
+	sum := sha256.Sum256(body)
+	hash := hex.EncodeToString(sum[:])
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := publishedTemplate{Bucket: p.bucket, Key: p.folder + "/" + hash + "/template.json", SHA256: hash, Region: cmp.Or(p.found, p.region)}
+	t.URL = objectURL(t.Bucket, t.Region, t.Key)
+	return t
+}
+
+// unreachable reports whether publishing failed for want of an answer, as
+// opposed to one that says that something is wrong.
+func unreachable(err error) bool {
+	var ours *Error
+	var call *callError
+	return errors.As(err, &ours) && ours.Code == CodePublish && errors.As(ours.Cause(), &call) &&
+		(call.code == "" && call.status == 0 || call.status >= http.StatusInternalServerError)
 }
 
 func (p *publisher) remembered(hash string) (publishedTemplate, bool) {

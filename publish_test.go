@@ -175,7 +175,22 @@ func TestLinksWhileS3IsDown(t *testing.T) {
 	if err != nil || after.LaunchURL != before.LaunchURL {
 		t.Errorf("while S3 is down: %+v, %v", after, err)
 	}
-	_, err = publish(t.Context(), w.newClient(crossaccount.WithHTTPClient(network), noWait))
+
+	// Another process, which has published nothing, has the record.
+	other := func() *crossaccount.Client { return w.newClient(crossaccount.WithHTTPClient(network), noWait) }
+	restarted, err := publish(t.Context(), other())
+	if err != nil || restarted.LaunchURL != before.LaunchURL || restarted.TemplateURL != before.TemplateURL || restarted.TemplateSHA256 != before.TemplateSHA256 {
+		t.Errorf("another process while S3 is down: %+v, %v", restarted, err)
+	}
+	if !strings.Contains(w.log.String(), "S3 cannot be reached") {
+		t.Error("nothing was logged")
+	}
+	// A customer who was never sent to the template cannot be known to reach it.
+	_, err = other().GenerateIntegrationURL(t.Context(), &crossaccount.IntegrationRequest{CustomerID: "two"})
+	wantCode(t, err, crossaccount.CodePublish)
+	// Nor can one who was sent to another template.
+	w.config.OngoingPermissions[0].Resources = append(w.config.OngoingPermissions[0].Resources, "arn:aws:s3:::another/*")
+	_, err = publish(t.Context(), other())
 	wantCode(t, err, crossaccount.CodePublish)
 	if !errors.Is(err, crossaccount.CodePublish) || !crossaccount.CodeOf(err).Retryable() {
 		t.Errorf("a first publication while S3 is down: %v", err)
@@ -342,6 +357,15 @@ func TestPrepareTemplateBucket(t *testing.T) {
 	if diff := cmp.Diff([]string{"enabled versioning"}, prepare(same)); diff != "" {
 		t.Errorf("after suspending versioning (-want +got):\n%s", diff)
 	}
+}
+
+// A refusal is no outage: the record of an earlier link does not hide it.
+func TestARefusedPublicationIsNotHidden(t *testing.T) {
+	w := newWorld(t)
+	w.start("one")
+	w.config.AWSConfig = w.box.Account(vendorID).User("powerless")
+	_, err := publish(t.Context(), w.newClient())
+	wantCode(t, err, crossaccount.CodePublish)
 }
 
 func TestPublishWithoutBucket(t *testing.T) {
