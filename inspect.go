@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
 // roleConfig returns a configuration with the credentials of a probe. It is
@@ -211,15 +213,17 @@ func (v *verification) ownPolicies(ctx context.Context, client *awsiam.Client) (
 // written at least as widely, under the same conditions or none.
 func (p *rolePolicies) check(declared iam.Statement) (PermissionState, string) {
 	var missing []string
-	pairs, absent := 0, 0
+	pairs, absent, limited := 0, 0, false
 	for _, action := range declared.Action {
 		lost := false
 		for _, resource := range declared.Resource {
 			pairs++
 			if !p.covers(declared.Effect, action, resource, declared.Conditions) ||
-				declared.Effect == iam.Allow && p.covers(iam.Deny, action, resource, nil) {
+				declared.Effect == iam.Allow && p.covers(iam.Deny, action, resource, declared.Conditions) {
 				absent++
 				lost = true
+			} else if declared.Effect == iam.Allow {
+				limited = limited || p.touches(iam.Deny, action, resource)
 			}
 		}
 		if lost {
@@ -231,6 +235,8 @@ func (p *rolePolicies) check(declared iam.Statement) (PermissionState, string) {
 		return PermissionMissing, reasonNone
 	case absent > 0:
 		return PermissionMissing, "the role lacks " + listed(missing)
+	case limited:
+		return PermissionPresent, "the role also has a Deny for a part of it or under conditions, which may refuse some requests"
 	case p.boundary:
 		return PermissionPresent, "a permissions boundary of the role may still limit it"
 	case p.foreign:
@@ -247,6 +253,19 @@ func (p *rolePolicies) covers(effect iam.Effect, action, resource string, condit
 			(len(s.Conditions) == 0 || sameConditions(s.Conditions, conditions)) &&
 			matchesAny(s.Action, action, strings.ToLower) &&
 			matchesAny(s.Resource, resource, func(r string) string { return r }) {
+			return true
+		}
+	}
+	return false
+}
+
+// touches reports whether a statement could apply to a part of the pair, under
+// whatever conditions.
+func (p *rolePolicies) touches(effect iam.Effect, action, resource string) bool {
+	for _, s := range p.statements {
+		if s.Effect == effect &&
+			slices.ContainsFunc(s.Action, func(a string) bool { return reference.Overlap(strings.ToLower(a), strings.ToLower(action)) }) &&
+			slices.ContainsFunc(s.Resource, func(r string) bool { return reference.Overlap(r, resource) }) {
 			return true
 		}
 	}
@@ -280,9 +299,40 @@ func (v *verification) simulate(ctx context.Context, client *awsiam.Client, s ia
 	if v.simulationRefused || s.Effect != iam.Allow || len(s.Conditions) > 0 || strings.Contains(strings.Join(s.Action, ""), "*") {
 		return PermissionNotChecked, problem
 	}
-	allowed := map[string]int{}
+	allowed, total := map[string]int{}, 0 // :: action → on how many of the resources
+	for _, resource := range s.Resource {
+		granted, err := v.simulateOn(ctx, client, s.Action, resource)
+		if err != nil {
+			v.simulationRefused = true // do not ask for every permission
+			return PermissionNotChecked, problem
+		}
+		for action := range granted {
+			allowed[action]++
+			total++
+		}
+	}
+	var missing []string
+	for _, action := range s.Action {
+		if allowed[strings.ToLower(action)] < len(s.Resource) {
+			missing = append(missing, action)
+		}
+	}
+	switch {
+	case total == 0:
+		return PermissionMissing, reasonNone
+	case len(missing) > 0:
+		return PermissionMissing, "by simulation, the role lacks " + listed(missing)
+	}
+	return PermissionPresent, "by simulation"
+}
+
+// simulateOn returns the actions, in lower case, that the simulation allows on
+// one resource. Asked about several at once, IAM's answers say only partly which
+// of them they are about.
+func (v *verification) simulateOn(ctx context.Context, client *awsiam.Client, actions []string, resource string) (map[string]bool, error) {
+	granted := map[string]bool{}
 	pages := awsiam.NewSimulatePrincipalPolicyPaginator(client, &awsiam.SimulatePrincipalPolicyInput{
-		PolicySourceArn: aws.String(v.role.String()), ActionNames: s.Action, ResourceArns: s.Resource,
+		PolicySourceArn: aws.String(v.role.String()), ActionNames: actions, ResourceArns: []string{resource},
 	})
 	for pages.HasMorePages() {
 		if _, err := v.client.call(ctx, func(ctx context.Context) error {
@@ -292,28 +342,15 @@ func (v *verification) simulate(ctx context.Context, client *awsiam.Client, s ia
 			}
 			for _, result := range page.EvaluationResults {
 				if result.EvalDecision == iamtypes.PolicyEvaluationDecisionTypeAllowed {
-					allowed[strings.ToLower(aws.ToString(result.EvalActionName))]++
+					granted[strings.ToLower(aws.ToString(result.EvalActionName))] = true
 				}
 			}
 			return nil
 		}); err != nil {
-			v.simulationRefused = true // do not ask for every permission
-			return PermissionNotChecked, problem
+			return nil, err
 		}
 	}
-	var missing []string
-	for _, action := range s.Action {
-		if allowed[strings.ToLower(action)] == 0 {
-			missing = append(missing, action)
-		}
-	}
-	switch {
-	case len(missing) == len(s.Action):
-		return PermissionMissing, reasonNone
-	case len(missing) > 0:
-		return PermissionMissing, "by simulation, the role lacks " + listed(missing)
-	}
-	return PermissionPresent, "by simulation"
+	return granted, nil
 }
 
 // listed shortens a list for a message.

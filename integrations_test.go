@@ -194,6 +194,51 @@ func TestPermissionsAreComparedWithTheRole(t *testing.T) {
 	}
 }
 
+func TestPartsOfPermissionsAreNotTakenForTheWhole(t *testing.T) {
+	const (
+		inspect  = `{"Effect":"Allow","Action":"iam:*","Resource":"*"}`
+		simulate = `{"Effect":"Allow","Action":"iam:SimulatePrincipalPolicy","Resource":"*"}`
+		first    = `{"Effect":"Allow","Action":["s3:GetObject","s3:GetObjectTagging"],"Resource":"arn:aws:s3:::one/*"}`
+		second   = `{"Effect":"Allow","Action":["s3:GetObject","s3:GetObjectTagging"],"Resource":"arn:aws:s3:::two/*"}`
+		insecure = `{"Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}`
+		secret   = `{"Effect":"Deny","Action":"s3:GetObject*","Resource":"arn:aws:s3:::two/secret/*"}`
+		writes   = `{"Effect":"Deny","Action":"s3:Put*","Resource":"*"}`
+		others   = `{"Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::three/*"}`
+	)
+	w := newWorld(t)
+	w.config.OngoingPermissions = []crossaccount.Permission{
+		{Sid: "Read", Actions: []string{"s3:GetObject", "s3:GetObjectTagging"}, Resources: []string{"arn:aws:s3:::one/*", "arn:aws:s3:::two/*"}},
+	}
+	w.config.SetupPermissions = nil
+	id := w.start("one").ExternalID
+	for _, test := range []struct {
+		name, statements string
+		state            crossaccount.PermissionState
+		reason           string // "" for none
+	}{
+		{"simulated-both", simulate + "," + first + "," + second, crossaccount.PermissionPresent, "by simulation"},
+		{"simulated-one", simulate + "," + first, crossaccount.PermissionMissing, "lacks s3:GetObject, s3:GetObjectTagging"},
+		{"simulated-none", simulate, crossaccount.PermissionMissing, "none of it"},
+		{"both", inspect + "," + first + "," + second, crossaccount.PermissionPresent, ""},
+		{"one", inspect + "," + first, crossaccount.PermissionMissing, "lacks s3:GetObject, s3:GetObjectTagging"},
+		{"conditional-deny", inspect + "," + first + "," + second + "," + insecure, crossaccount.PermissionPresent, "a Deny"},
+		{"partial-deny", inspect + "," + first + "," + second + "," + secret, crossaccount.PermissionPresent, "a Deny"},
+		{"other-denies", inspect + "," + first + "," + second + "," + writes + "," + others, crossaccount.PermissionPresent, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			role := w.box.Account(oneID).Role(test.name, trustWith("StringEquals", id), []string{`{"Version":"2012-10-17","Statement":[` + test.statements + `]}`})
+			report := newVerification(t, w, "one", role)
+			if len(report.Permissions) != 1 {
+				t.Fatalf("%s: %s", report.Result, report.Message)
+			}
+			got := report.Permissions[0]
+			if got.State != test.state || (test.reason == "") != (got.Reason == "") || !strings.Contains(got.Reason, test.reason) {
+				t.Errorf("%s because of %q, want %s because of %q", got.State, got.Reason, test.state, test.reason)
+			}
+		})
+	}
+}
+
 func TestARoleThatDisappearsIsNoticed(t *testing.T) {
 	w := newWorld(t)
 	id := w.start("one").ExternalID
