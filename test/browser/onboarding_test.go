@@ -42,7 +42,7 @@ func TestOnboarding(t *testing.T) {
 	b.see("Checking the role")
 	b.do(chromedp.WaitVisible("[data-waiting]"))
 	b.accessible("verifying")
-	if got := b.text(".count"); got != "3 of 10 checks passed" {
+	if got := b.text(".count"); got != "2 of 10 checks passed" {
 		t.Errorf("while AWS does not know the role the page says %q", got)
 	}
 	b.see("Your account is connected")
