@@ -207,7 +207,7 @@ func (c *Client) shownLaunch(ctx context.Context, integration *Integration) *set
 		StackName: integration.StackName, Region: integration.Region, TemplateSHA256: integration.TemplateSHA256,
 		RoleName: roleName(c.config.ServiceName, integration.CustomerID),
 	}
-	published, err := c.templates.publish(ctx, c.document)
+	published, err := c.publishFor(ctx, integration.CustomerID)
 	if err == nil {
 		var response *IntegrationResponse
 		if response, err = c.linkTo(ctx, published, integration, integration.Region); err == nil {
