@@ -303,10 +303,16 @@ func (c *Client) postComplete(ctx context.Context, view *setup.View, request Ver
 		}
 	}
 	// AWS was not even asked, so no record tells why.
-	view.State = string(StateRejected)
+	integration, found := c.stored(ctx, request.CustomerID, request.IntegrationID)
+	switch code := CodeOf(err); {
+	case code == CodeInvalidRole || code == CodeRoleTaken || code == CodeWrongAccount || code == CodeExternalIDMismatch:
+		view.State = string(StateRejected)
+	case found:
+		view.State = string(integration.State)
+	}
 	view.Complete = c.completeForm(request.CustomerID, request.IntegrationID)
 	view.Complete.RoleARN = clip(request.RoleARN)
-	if integration, found := c.stored(ctx, request.CustomerID, request.IntegrationID); found && integration.State.Open() {
+	if found && integration.State.Open() {
 		view.Launch = c.shownLaunch(ctx, integration)
 		view.Launch.Folded = true
 	}
