@@ -142,6 +142,7 @@ func checkKeys(r *reporter) {
 		}
 		if _, ok := reference.LookupKey(c.Key); ok {
 			r.reportForeignKey(path, prefix, c, s)
+			r.reportMissingTag(path, c, s)
 			return
 		}
 		_, isService := reference.LookupService(prefix)

@@ -238,7 +238,9 @@ func newFitting() *fitting { return &fitting{known: make(map[fittingKey]bool)} }
 
 // action reports whether a resource could be one that an action works on.
 // Actions without resource types need "*"; some of them are in fact checked
-// against an ARN that stands for everything.
+// against an ARN that stands for everything, but none of EC2's.
+//
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-policies-for-amazon-ec2.html
 func (f *fitting) action(a *reference.Action, resource string) bool {
 	const longestARN = 2048
 	if len(resource) > longestARN {
@@ -246,7 +248,7 @@ func (f *fitting) action(a *reference.Action, resource string) bool {
 	}
 	if len(a.Resources) == 0 {
 		arn, err := iam.ParseARN(resource)
-		return err != nil || wholeType.MatchString(arn.Resource)
+		return err != nil || wholeType.MatchString(arn.Resource) && a.Service != "ec2"
 	}
 	for _, r := range a.Resources {
 		key := fittingKey{r.Type, resource}
