@@ -48,9 +48,7 @@ func (v *verification) inspect(ctx context.Context, issued *types.Credentials) {
 		v.add(Step{Name: StepSelfInspected, Expectation: expectation, Result: Skipped, Detail: problem + "; this is no fault"})
 		check = func(s iam.Statement) (PermissionState, string) { return v.simulate(ctx, client, s, problem) }
 	}
-	if found.trust != "" {
-		v.trust(found.trust)
-	}
+	v.trust(found.trust, problem)
 	v.report.Permissions = v.checkAll(c.config.OngoingPermissions, check)
 	v.report.SetupPermissions = v.checkAll(c.config.SetupPermissions, check)
 	for i := range v.report.SetupPermissions {

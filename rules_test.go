@@ -407,7 +407,7 @@ func TestRule2_AnotherWayInIsSeenInTheTrustPolicy(t *testing.T) {
 		"tags":            {`{"Effect":"Allow","Principal":{"AWS":"` + vendorID + `"},"Action":"sts:TagSession"}`, ""},
 		"own-service":     {`{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}`, ""},
 		"other-account":   {`{"Effect":"Allow","Principal":{"AWS":"` + twoID + `"},"Action":"sts:AssumeRole"}`, ""},
-		"previous-id":     {`{"Effect":"Allow","Principal":{"AWS":"` + vendorID + `"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"previous"}}}`, ""},
+		"previous-id":     {`{"Effect":"Allow","Principal":{"AWS":"` + vendorID + `"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"previous"}}}`, crossaccount.CodeExternalIDNotRequired},
 		"another-role":    {`{"Effect":"Allow","Principal":{"AWS":"` + vendorID + `"},"Action":"sts:AssumeRole","Condition":{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::` + vendorID + `:role/support*"}}}`, crossaccount.CodeExternalIDNotRequired},
 		"named-role":      {`{"Effect":"Allow","Principal":{"AWS":"` + canaryARN + `"},"Action":"sts:AssumeRole"}`, crossaccount.CodeExternalIDNotRequired},
 		"from-an-address": {`{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}}`, crossaccount.CodeExternalIDNotRequired},
