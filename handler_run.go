@@ -202,7 +202,7 @@ func (c *Client) beginCheck(ctx context.Context, customerID, integrationID strin
 	if err != nil {
 		return nil, err
 	}
-	if !c.limits.allow("customer " + customerID) {
+	if !c.limits.allow(verificationLimits(customerID, "")...) {
 		return nil, NewError(CodeRateLimited, "too many verifications", "wait a minute, then try again", nil)
 	}
 	return c.page.runs.begin(ctx, c, integration, "", func(ctx context.Context) (*Report, error) {

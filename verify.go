@@ -146,11 +146,7 @@ func (c *Client) verifyRole(ctx context.Context, integration *Integration, arn s
 	if err := c.reopenable(ctx, integration); err != nil {
 		return nil, err
 	}
-	keys := []string{"customer " + integration.CustomerID}
-	if account := accountOf(arn); account != "" {
-		keys = append(keys, "account "+account)
-	}
-	if !c.limits.allow(keys...) {
+	if !c.limits.allow(verificationLimits(integration.CustomerID, accountOf(arn))...) {
 		return nil, NewError(CodeRateLimited, "too many verifications", "wait a minute, then try again", nil)
 	}
 	v := c.newVerification(integration, arn)
