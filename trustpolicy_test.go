@@ -53,6 +53,8 @@ func TestRule2_OnlyExactlyTheExternalIDWillDo(t *testing.T) {
 		{"ignores-case-elsewhere", []string{exact, allow(us, condition("StringEqualsIgnoreCase", "zzz"))}, refused},
 		{"variable", []string{exact, allow(us, condition("StringEquals", "${aws:PrincipalTag/id}"))}, refused},
 		{"by-role", []string{exact, allow(`{"AWS":"arn:aws:iam::`+vendorID+`:role/support"}`, condition("StringEquals", "zzz"))}, refused},
+		{"by-session", []string{exact, allow(`{"AWS":"arn:aws:sts::`+vendorID+`:assumed-role/support/night"}`, "")}, refused},
+		{"by-user", []string{exact, allow(`{"AWS":"arn:aws:iam::`+vendorID+`:user/secret-probe-name"}`, condition("StringLike", "zzz*"))}, refused},
 		{"anybody", []string{exact, allow(`"*"`, condition("StringLike", "zzz*"))}, refused},
 		{"wildcard-action", []string{exact, strings.Replace(allow(us, condition("StringEquals", "zzz")), "sts:AssumeRole", "STS:Assume*", 1)}, refused},
 
