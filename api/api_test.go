@@ -311,6 +311,30 @@ func TestIdempotencyKeys(t *testing.T) {
 	}
 }
 
+// Of two requests with one key at the same time, one is carried out.
+func TestIdempotencyKeyInUse(t *testing.T) {
+	w := newWorld(t)
+	w.aws.mu.Lock() // the first request waits for AWS, to publish the template
+	ended := make(chan string)
+	go func() {
+		response, _ := w.request("POST", "/v1/integrations", `{"customer_id":"one"}`, api.IdempotencyHeader, "k")
+		ended <- response.Status
+	}()
+	<-w.aws.arrived
+	response, problem := w.request("POST", "/v1/integrations", `{"customer_id":"two"}`, api.IdempotencyHeader, "k")
+	if response.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("another request: %s: %s", response.Status, problem)
+	}
+	response, problem = w.request("POST", "/v1/integrations", `{"customer_id":"one"}`, api.IdempotencyHeader, "k")
+	if response.StatusCode != http.StatusConflict || !strings.Contains(problem, string(api.CodeKeyInUse)) {
+		t.Errorf("the same request: %s: %s", response.Status, problem)
+	}
+	w.aws.mu.Unlock()
+	if status := <-ended; status != "200 OK" {
+		t.Errorf("the first request: %s", status)
+	}
+}
+
 func TestListing(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()

@@ -209,7 +209,7 @@ func (a *headerOnly) WriteHeader(status int) { a.status = status }
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
 	controller := http.NewResponseController(w)
 	if controller.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil {
-		defer controller.SetReadDeadline(time.Time{})
+		defer func() { _ = controller.SetReadDeadline(time.Time{}) }() // as it was possible to set one
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	var tooLarge *http.MaxBytesError

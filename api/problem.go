@@ -139,7 +139,7 @@ func (p *Problem) Error() string {
 	return p.Detail + "; " + p.Remedy
 }
 
-// GetStatus, GetHeaders and ContentType tell huma how to write a problem.
+// GetStatus returns the status that the problem is sent with.
 func (p *Problem) GetStatus() int { return p.Status }
 
 // GetHeaders returns the headers that go with the problem.

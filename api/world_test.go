@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -60,11 +61,16 @@ type world struct {
 
 // A gate can hold AWS calls back.
 type gate struct {
-	next aws.HTTPClient
-	mu   sync.RWMutex
+	next    aws.HTTPClient
+	mu      sync.RWMutex
+	arrived chan struct{} // holds one if a call has arrived
 }
 
 func (g *gate) Do(r *http.Request) (*http.Response, error) {
+	select {
+	case g.arrived <- struct{}{}:
+	default:
+	}
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.next.Do(r)
@@ -76,7 +82,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	vendor := w.box.Account(vendorID)
 	broker, probe := vendor.User("broker", brokerPolicy), vendor.User("probe", probePolicy)
 	vendor.Role("canary", canaryTrust, nil)
-	w.aws = &gate{next: broker.HTTPClient}
+	w.aws = &gate{next: broker.HTTPClient, arrived: make(chan struct{}, 1)}
 	broker.HTTPClient = w.aws
 	config := &crossaccount.Config{
 		ServiceName: "Acme Analytics", ServiceAccountID: vendorID, AWSConfig: vendor.Config(), TemplateS3Bucket: bucket,
@@ -178,8 +184,16 @@ func (w *world) start(client *api.Client, customer string) *crossaccount.Integra
 	return started
 }
 
-// request sends anything and returns the answer with its body.
-func (w *world) request(method, path, body string, header ...string) (*http.Response, string) {
+// An answer is a response without its body.
+type answer struct {
+	Status     string
+	StatusCode int
+	Header     http.Header
+	Location   func() (*url.URL, error)
+}
+
+// request sends anything and returns the answer and its body.
+func (w *world) request(method, path, body string, header ...string) (answer, string) {
 	w.Helper()
 	r, err := http.NewRequestWithContext(w.Context(), method, w.url+path, strings.NewReader(body))
 	if err != nil {
@@ -198,11 +212,11 @@ func (w *world) request(method, path, body string, header ...string) (*http.Resp
 		w.Fatal(err)
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
+	received, err := io.ReadAll(response.Body)
 	if err != nil {
 		w.Fatal(err)
 	}
-	return response, string(answer)
+	return answer{response.Status, response.StatusCode, response.Header, response.Location}, string(received)
 }
 
 // expect compares the code of an error.

@@ -69,8 +69,7 @@ func explore(ctx context.Context, streams Streams, listen, serviceListen string,
 	}
 	siteListener, err := listenSomewhere(ctx, streams, serviceListen)
 	if err != nil {
-		sandboxListener.Close()
-		return err
+		return errors.Join(err, sandboxListener.Close())
 	}
 	url := "http://" + siteListener.Addr().String()
 	fmt.Fprintf(streams.Out, "\nExample's page for Acme is at %s/connect/acme, for another customer at %s/connect.\nIts API is described at %s/openapi.json; try: crossaccount integration list --server %s\n\n", url, url, url, url)

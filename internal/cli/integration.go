@@ -224,7 +224,7 @@ func printTable(w io.Writer, found []*api.Integration) {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", i.CustomerID, i.ID, i.State, first(i.AccountID, "-"), checked, first(string(i.DegradedReason), "-"))
 	}
-	table.Flush()
+	_ = table.Flush() // as for all printing, nobody could be told
 }
 
 func (o *operator) show() *cobra.Command {
@@ -304,7 +304,7 @@ func printIntegration(w io.Writer, i *api.Integration) {
 	if i.Operation != nil && i.Operation.Running {
 		fmt.Fprintf(table, "under way\t%s since %s\n", i.Operation.Kind, stamp(i.Operation.StartedAt))
 	}
-	table.Flush()
+	_ = table.Flush() // as for all printing, nobody could be told
 	switch {
 	case i.Candidate != nil && i.Candidate.Report != nil:
 		printReport(w, i.Candidate.Report)

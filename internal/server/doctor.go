@@ -41,7 +41,7 @@ type Check struct {
 // awsTimeout bounds every AWS call of the doctor.
 const awsTimeout = 10 * time.Second
 
-// A Doctor looks at everything that a server needs, without changing anything.
+// Doctor looks at everything that a server needs, without changing anything.
 // Told is called with each check as it is done, and may be nil.
 func Doctor(ctx context.Context, config *Config, told func(Check)) []Check {
 	d := &doctor{ctx: ctx, config: config, told: told}
@@ -297,7 +297,7 @@ func (d *doctor) bucket(found *identities) {
 	}
 	object, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key, ExpectedBucketOwner: owner})
 	if err == nil {
-		object.Body.Close()
+		_ = object.Body.Close() // nothing was read
 	}
 	switch code := codeOf(err); {
 	case err == nil:

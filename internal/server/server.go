@@ -192,7 +192,7 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	if s.config.TLSCertificateFile != "" {
 		pair, err := tls.LoadX509KeyPair(s.config.TLSCertificateFile, s.config.TLSKeyFile)
 		if err != nil {
-			listener.Close()
+			_ = listener.Close() // nobody was accepted yet
 			return crossaccount.NewError(crossaccount.CodeInvalidConfig, "the TLS certificate or its key cannot be used", "check tls_certificate_file and tls_key_file", err)
 		}
 		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
@@ -214,7 +214,7 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	// The API first, so that /readyz says so while requests are finished.
 	operations := s.site.Close(limit)
 	if err := errors.Join(operations, server.Shutdown(limit)); err != nil {
-		server.Close()
+		_ = server.Close() // the connections are cut off either way
 		s.log.Warn("crossaccount: not everything was finished in time; it is continued when it is asked for again")
 	}
 	s.log.Info("crossaccount: stopped")
@@ -255,7 +255,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		t.handler.ServeHTTP(answer, r)
 		answer.WriteHeader(http.StatusOK)
-		write.Close()
+		_ = write.Close() // a pipe's never fails
 	}()
 	select {
 	case <-answer.started:

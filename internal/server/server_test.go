@@ -176,7 +176,14 @@ func start(t *testing.T, environment map[string]string) *running {
 	return r
 }
 
-func (r *running) get(path string, header ...string) *http.Response {
+// An answer is a response without its body.
+type answer struct {
+	Status     string
+	StatusCode int
+	Header     http.Header
+}
+
+func (r *running) get(path string, header ...string) answer {
 	r.Helper()
 	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, r.url+path, nil)
 	if err != nil {
@@ -192,8 +199,8 @@ func (r *running) get(path string, header ...string) *http.Response {
 	if err != nil {
 		r.Fatal(err)
 	}
-	response.Body.Close()
-	return response
+	defer response.Body.Close()
+	return answer{response.Status, response.StatusCode, response.Header}
 }
 
 func TestWithoutToken(t *testing.T) {
