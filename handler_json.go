@@ -212,14 +212,14 @@ func (c *Client) serveEvents(w http.ResponseWriter, r *http.Request, query url.V
 		more, ended := make(<-chan struct{}), make(<-chan struct{})
 		run := c.page.runs.of(integration)
 		if run != nil {
-			if over, _, _ := run.outcome(); over {
+			over, _, _ := run.outcome()
+			_, _, more = run.progress()
+			ended, following = run.done, following || !over
+			if following && !send("steps", c.live(integration, run).Event()) { // also the last ones
+				return
+			}
+			if over {
 				run = nil
-			} else {
-				_, _, more = run.progress()
-				ended, following = run.done, true
-				if !send("steps", c.live(integration, run).Event()) {
-					return
-				}
 			}
 		}
 		if run == nil && (following || integration.State != StateVerifying || integration.Version != version) {
