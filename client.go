@@ -81,7 +81,7 @@ func New(config *Config, options ...Option) (*Client, error) {
 
 func (c *Client) checkOwnRoles() {
 	for option, arn := range map[string]string{
-		"WithBrokerRole": c.brokerRole, "WithProbeRole": c.probeRole, "WithCanaryRole": c.canaryRole,
+		"WithBrokerRole (broker_role_arn)": c.brokerRole, "WithProbeRole (probe_role_arn)": c.probeRole, "WithCanaryRole (canary_role_arn)": c.canaryRole,
 	} {
 		role, err := iam.ParseRoleARN(arn)
 		if arn != "" && err == nil && role.Partition != c.partition.ID {
@@ -89,10 +89,10 @@ func (c *Client) checkOwnRoles() {
 		}
 	}
 	if c.probeRole != "" && c.brokerRole == "" {
-		c.problem("WithProbeRole: needs WithBrokerRole, because a trust policy narrowed to the probe role alone would lock out the broker")
+		c.problem("WithProbeRole (probe_role_arn): needs WithBrokerRole (broker_role_arn), because a trust policy narrowed to the probe role alone would lock out the broker")
 	}
 	if c.brokerRole != "" && c.probe != nil && c.probeRole == "" {
-		c.problem("WithProbe: needs WithProbeRole, because the trust policy is narrowed to the broker role and would refuse the probe identity")
+		c.problem("WithProbe: needs WithProbeRole (probe_role_arn), because the trust policy is narrowed to the broker role and would refuse the probe identity")
 	}
 }
 

@@ -116,6 +116,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		"WithEncryption":          crossaccount.WithEncryption(nil),
 		"WithProbe":               crossaccount.WithProbe(aws.Config{}),
 		"WithCanaryRole":          crossaccount.WithCanaryRole("canary"),
+		"canary_role_arn":         crossaccount.WithCanaryRole("arn:aws:iam::" + oneID + ":role/elsewhere"),
+		"broker_role_arn":         crossaccount.WithBrokerRole("arn:aws:iam::" + oneID + ":role/elsewhere"),
 		"WithBrokerRole":          crossaccount.WithBrokerRole("arn:aws:iam::" + oneID + ":role/elsewhere"),
 		"WithProbeRole":           crossaccount.WithProbeRole("arn:aws:iam::" + vendorID + ":role/probe"), // without a broker role
 		"WithClock":               crossaccount.WithClock(nil),

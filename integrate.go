@@ -3,8 +3,6 @@ package crossaccount
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
@@ -264,16 +262,15 @@ func (c *Client) create(ctx context.Context, in IntegrationRequest) (*Integratio
 }
 
 // roleName returns the name of a customer's role. It differs between customers,
-// so that two of them can share an AWS account.
+// so that two of them can share an AWS account. IAM ignores case, so an id with
+// upper-case letters gets a hash.
 func roleName(serviceName, customerID string) string {
 	service := slug(serviceName, 24)
 	name := service + "-" + customerID
-	if reference.CheckRoleName(name) == nil {
+	if reference.CheckRoleName(name) == nil && strings.ToLower(customerID) == customerID {
 		return name
 	}
-	sum := sha256.Sum256([]byte(customerID))
-	hash := hex.EncodeToString(sum[:])[:stackNameHash]
-	return service + "-" + slug(customerID, reference.MaxRoleName-len(service)-len(hash)-2) + "-" + hash
+	return hashedName(service, customerID, reference.MaxRoleName)
 }
 
 // buildStack makes the customer's stack, which depends on nothing but the

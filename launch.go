@@ -1,8 +1,6 @@
 package crossaccount
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/url"
 	"slices"
@@ -193,7 +191,5 @@ func stackName(serviceName, customerID string) string {
 	if reference.CheckStackName(name) == nil {
 		return name
 	}
-	sum := sha256.Sum256([]byte(customerID))
-	hash := hex.EncodeToString(sum[:])[:stackNameHash]
-	return service + "-" + slug(customerID, reference.MaxStackName-len(service)-len(hash)-2) + "-" + hash
+	return hashedName(service, customerID, reference.MaxStackName)
 }

@@ -29,6 +29,14 @@ func TestFault9_NamesAreLegalWhateverTheyAreMadeOf(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	for _, name := range []string{roleName("Acme", "日本"), stackName("Acme", "日本"), roleName("Acme", "ä-b"), roleName("Acme", strings.Repeat("x", 300))} {
+		if n := len(regexp.MustCompile(`-[0-9a-f]{8,12}\b`).FindAllString(name, -1)); n != 1 {
+			t.Errorf("%q has %d hashes, want 1", name, n)
+		}
+	}
+	if a, b := roleName("Acme", "Bob"), roleName("Acme", "bob"); strings.EqualFold(a, b) || b != "Acme-bob" {
+		t.Errorf("customers Bob and bob have the roles %q and %q, which IAM takes for one", a, b)
+	}
 	seen := map[string]string{}
 	for _, customer := range []string{"a", "A", "a b", "a-b", "a_b", "a.b", "ä", "b", strings.Repeat("x", 100), strings.Repeat("x", 101), "x/" + strings.Repeat("x", 98)} {
 		for _, name := range []string{roleName("Acme", customer), sessionName("Acme", customer)} {

@@ -80,7 +80,7 @@ func WithEncryption(encryptor Encryptor) Option {
 func WithProbe(config aws.Config) Option {
 	return func(c *Client) {
 		if config.Credentials == nil {
-			c.problem("WithProbe: the configuration has no credentials")
+			c.problem("WithProbe: the configuration has no credentials; give it those of the probe identity, or leave WithProbe out")
 		}
 		copied := config.Copy()
 		c.probe = &copied
@@ -89,14 +89,10 @@ func WithProbe(config aws.Config) Option {
 
 // WithCanaryRole names a role of the vendor that requires no external ID. The
 // probe identity must be able to assume it bare; if it cannot, its refusals
-// prove nothing and verification is inconclusive.
+// prove nothing and verification is inconclusive. It must be in the vendor's
+// account: a role of somebody else could stop trusting us at any time.
 func WithCanaryRole(arn string) Option {
-	return func(c *Client) {
-		if _, err := iam.ParseRoleARN(arn); err != nil {
-			c.problem("WithCanaryRole: %v", err)
-		}
-		c.canaryRole = arn
-	}
+	return func(c *Client) { c.canaryRole = c.ownRole("WithCanaryRole (canary_role_arn)", arn) }
 }
 
 // WithLogger writes the log there instead of to [slog.Default].
@@ -161,13 +157,13 @@ func WithHTTPClient(client aws.HTTPClient) Option {
 // Templates then narrow the trust policy to it by aws:PrincipalArn, together
 // with the probe role.
 func WithBrokerRole(arn string) Option {
-	return func(c *Client) { c.brokerRole = c.ownRole("WithBrokerRole", arn) }
+	return func(c *Client) { c.brokerRole = c.ownRole("WithBrokerRole (broker_role_arn)", arn) }
 }
 
 // WithProbeRole says which of the vendor's roles [WithProbe] uses, for trust
 // policies narrowed by [WithBrokerRole].
 func WithProbeRole(arn string) Option {
-	return func(c *Client) { c.probeRole = c.ownRole("WithProbeRole", arn) }
+	return func(c *Client) { c.probeRole = c.ownRole("WithProbeRole (probe_role_arn)", arn) }
 }
 
 func (c *Client) ownRole(option, arn string) string {
@@ -187,7 +183,7 @@ func (c *Client) ownRole(option, arn string) string {
 func WithPermissionsBoundary(policy string) Option {
 	return func(c *Client) {
 		if policy == "" {
-			c.problem("WithPermissionsBoundary: the policy is empty")
+			c.problem("WithPermissionsBoundary (permissions_boundary): the policy is empty")
 		}
 		c.permissionsBoundary = policy
 	}
@@ -201,7 +197,7 @@ func WithTags(tags map[string]string) Option {
 	return func(c *Client) {
 		for key := range tags {
 			if key == "" || strings.HasPrefix(strings.ToLower(key), "aws:") {
-				c.problem("WithTags: the key %q must not be empty or begin with aws:", clip(key))
+				c.problem("WithTags (tags): the key %q must not be empty or begin with aws:", clip(key))
 			}
 		}
 		c.tags = maps.Clone(tags)
@@ -221,7 +217,7 @@ func WithSelfInspection(allowed bool) Option {
 func WithPresignedTemplates(validFor time.Duration) Option {
 	return func(c *Client) {
 		if validFor < time.Minute || validFor > 7*24*time.Hour {
-			c.problem("WithPresignedTemplates: %s must be from 1m to 168h", validFor)
+			c.problem("WithPresignedTemplates (presigned_templates): %s must be from 1m to 168h", validFor)
 		}
 		c.presignedTemplates = validFor
 	}
@@ -233,7 +229,7 @@ func WithPresignedTemplates(validFor time.Duration) Option {
 func WithPatience(limit time.Duration) Option {
 	return func(c *Client) {
 		if limit < 0 || limit > 10*time.Minute {
-			c.problem("WithPatience: %s must be from 0 to 10m", limit)
+			c.problem("WithPatience (patience): %s must be from 0 to 10m", limit)
 		}
 		c.patience = limit
 	}
@@ -245,7 +241,7 @@ func WithPatience(limit time.Duration) Option {
 func WithPendingFor(limit time.Duration) Option {
 	return func(c *Client) {
 		if limit < time.Minute {
-			c.problem("WithPendingFor: %s must be at least 1m", limit)
+			c.problem("WithPendingFor (pending_for): %s must be at least 1m", limit)
 		}
 		c.pendingFor = limit
 	}

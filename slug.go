@@ -16,8 +16,23 @@ const slugHash = 9
 // is too long or is not ASCII, a hash of the whole text keeps different texts
 // apart. The same text always gives the same name.
 func slug(text string, limit int) string {
+	name, lossy := slugWords(text, limit)
+	if name != "" && !lossy && len(name) <= limit {
+		return name
+	}
+	sum := sha256.Sum256([]byte(text))
+	hash := hex.EncodeToString(sum[:])[:slugHash-1]
+	name = strings.TrimRight(name[:min(len(name), limit-slugHash)], "-")
+	if name == "" {
+		return "x-" + hash // a letter first, for names that need one
+	}
+	return name + "-" + hash
+}
+
+// slugWords returns what slug keeps of a text, perhaps longer than limit, and
+// whether something was lost.
+func slugWords(text string, limit int) (name string, lossy bool) {
 	var b strings.Builder
-	lossy := false
 	for _, r := range text {
 		switch {
 		case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9':
@@ -32,15 +47,19 @@ func slug(text string, limit int) string {
 			break // what follows cannot appear in the name
 		}
 	}
-	name := strings.TrimRight(b.String(), "-")
-	if name != "" && !lossy && len(name) <= limit {
-		return name
+	return strings.TrimRight(b.String(), "-"), lossy
+}
+
+// hashedName joins a service's slug and a customer's id, shortened to limit
+// characters, and a hash of the id that keeps different ids apart.
+func hashedName(service, customerID string, limit int) string {
+	sum := sha256.Sum256([]byte(customerID))
+	hash := hex.EncodeToString(sum[:])[:stackNameHash]
+	room := limit - len(service) - len(hash) - 2
+	words, _ := slugWords(customerID, room)
+	words = strings.TrimRight(words[:min(len(words), room)], "-")
+	if words == "" {
+		return service + "-" + hash
 	}
-	sum := sha256.Sum256([]byte(text))
-	hash := hex.EncodeToString(sum[:])[:slugHash-1]
-	name = strings.TrimRight(name[:min(len(name), limit-slugHash)], "-")
-	if name == "" {
-		return "x-" + hash // a letter first, for names that need one
-	}
-	return name + "-" + hash
+	return service + "-" + words + "-" + hash
 }
