@@ -130,6 +130,12 @@ func (c *Client) warn() {
 	if c.probe == nil || c.canaryRole == "" {
 		c.log.Warn("crossaccount: verification is uncontrolled: without WithProbe and WithCanaryRole a refusal may come from the vendor's own policies instead of the customer's trust policy")
 	}
+	for key, problem := range brandingProblems(c.config.BrandingOptions) {
+		c.log.Warn("crossaccount: "+problem+"; it is ignored", "field", "branding_options."+key)
+	}
+	if len(c.config.ServiceName) > maxServiceName {
+		c.log.Warn("crossaccount: service_name is longer than 200 bytes and is shortened where customers see it", "field", "service_name")
+	}
 	for _, key := range unknownBranding(c.config.BrandingOptions) {
 		c.log.Warn("crossaccount: unknown key in branding_options is ignored", "key", clip(key))
 	}

@@ -162,8 +162,6 @@ func (c *Config) Validate() error {
 	switch name := c.ServiceName; {
 	case strings.TrimSpace(name) == "":
 		add("service_name: must not be empty; customers see it")
-	case len(name) > maxServiceName:
-		add("service_name: has %d bytes, at most %d are allowed", len(name), maxServiceName)
 	case strings.ContainsFunc(name, unicode.IsControl):
 		add("service_name: must not contain control characters")
 	}
@@ -193,7 +191,6 @@ func (c *Config) Validate() error {
 	permissions.statements("ongoing_permissions", c.OngoingPermissions)
 	permissions.statements("setup_permissions", c.SetupPermissions)
 	problems = append(problems, permissions.problems...)
-	problems = append(problems, brandingProblems(c.BrandingOptions)...)
 	if len(problems) == 0 {
 		return nil
 	}
@@ -211,10 +208,11 @@ const (
 
 var brandingKeys = []string{BrandingLogoURL, BrandingPrimaryColor, BrandingDisplayName, BrandingSupportURL, BrandingPrivacyURL}
 
-// brandingProblems checks the options we know. Links become part of pages that
-// customers trust, so only https is let through.
-func brandingProblems(options map[string]string) []string {
-	var problems []string
+// brandingProblems says which of the options we know cannot be used. Links become
+// part of pages that customers trust, so only https is let through. What is wrong
+// is left out of the pages, with a warning: AWS does not mind.
+func brandingProblems(options map[string]string) map[string]string {
+	problems := map[string]string{}
 	for _, key := range brandingKeys {
 		value, ok := options[key]
 		if !ok || value == "" {
@@ -223,16 +221,16 @@ func brandingProblems(options map[string]string) []string {
 		switch key {
 		case BrandingPrimaryColor:
 			if !colorPattern.MatchString(value) {
-				problems = append(problems, fmt.Sprintf("branding_options.%s %q: must be a color such as #0a7cff", key, clip(value)))
+				problems[key] = fmt.Sprintf("branding_options.%s %q: must be a color such as #0a7cff", key, clip(value))
 			}
 		case BrandingDisplayName:
 			if len(value) > maxServiceName {
-				problems = append(problems, fmt.Sprintf("branding_options.%s: has %d bytes, at most %d are allowed", key, len(value), maxServiceName))
+				problems[key] = fmt.Sprintf("branding_options.%s: has %d bytes, at most %d are allowed", key, len(value), maxServiceName)
 			}
 		default:
 			u, err := url.Parse(value)
 			if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(value) > 2048 {
-				problems = append(problems, fmt.Sprintf("branding_options.%s %q: must be an https URL", key, clip(value)))
+				problems[key] = fmt.Sprintf("branding_options.%s %q: must be an https URL", key, clip(value))
 			}
 		}
 	}

@@ -69,14 +69,14 @@ func TestConfigJSON(t *testing.T) {
 func TestConfigValidateReportsEverything(t *testing.T) {
 	c := &crossaccount.Config{
 		ServiceName: "\t", ServiceAccountID: "12", DefaultRegion: "mars-1", TemplateS3Bucket: "Not_A_Bucket", SessionDuration: time.Minute,
-		ExternalIDPrefix: "has spaces", BrandingOptions: map[string]string{"logo_url": "javascript:alert(1)", "primary_color": "red;}", "support_url": "http://plain.example"},
+		ExternalIDPrefix:   "has spaces",
 		OngoingPermissions: []crossaccount.Permission{{Effect: "Maybe", Actions: []string{"s3:GetObject"}, Resources: []string{"*"}}},
 		SetupPermissions:   []crossaccount.Permission{{Actions: nil, Resources: []string{"*"}}},
 	}
 	err := c.Validate()
 	wantCode(t, err, crossaccount.CodeInvalidConfig)
 	for _, field := range []string{"service_name", "service_account_id", "default_region", "template_s3_bucket", "session_duration", "external_id_prefix",
-		"branding_options.logo_url", "branding_options.primary_color", "branding_options.support_url", "ongoing_permissions[0].effect", "setup_permissions[0].actions"} {
+		"ongoing_permissions[0].effect", "setup_permissions[0].actions"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%s is not named in %v", field, err)
 		}
@@ -92,6 +92,30 @@ func TestConfigValidateReportsEverything(t *testing.T) {
 
 	mixed := &crossaccount.Config{ServiceName: "s", ServiceAccountID: vendorID, DefaultRegion: "us-east-1", AWSConfig: aws.Config{Region: "us-gov-west-1"}}
 	wantCode(t, mixed.Validate(), crossaccount.CodeInvalidConfig)
+}
+
+func TestWhatIsOnlyUglyIsAWarning(t *testing.T) {
+	log := new(syncBuffer)
+	client, err := crossaccount.New(&crossaccount.Config{ServiceName: strings.Repeat("long ", 60), ServiceAccountID: vendorID,
+		BrandingOptions: map[string]string{"logo_url": "javascript:alert(1)", "primary_color": "red;}", "support_url": "http://plain.example"},
+	}, crossaccount.WithLogger(textLogger(log)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := visitAt(client, "", "", nil).Body.String()
+	for _, ignored := range []string{"javascript:", "red;}", "plain.example", strings.Repeat("long ", 41)} {
+		if strings.Contains(page, ignored) {
+			t.Errorf("the page has %q", ignored)
+		}
+	}
+	for _, field := range []string{"service_name", "branding_options.logo_url", "branding_options.primary_color", "branding_options.support_url"} {
+		if !strings.Contains(log.String(), field) {
+			t.Errorf("no warning about %s:\n%s", field, log)
+		}
+	}
+	if _, err := client.GenerateCloudFormationTemplate(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestNewNeedsOnlyNameAccountAndBucket(t *testing.T) {

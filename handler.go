@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,10 +33,16 @@ type setupPage struct {
 }
 
 func newSetupPage(c *Client) *setupPage {
-	options := c.config.BrandingOptions
+	options := maps.Clone(c.config.BrandingOptions)
+	for key := range brandingProblems(options) {
+		delete(options, key)
+	}
 	name := options[BrandingDisplayName]
 	if name == "" {
 		name = c.config.ServiceName
+	}
+	if len(name) > maxServiceName {
+		name = strings.ToValidUTF8(name[:maxServiceName], "") + "…"
 	}
 	return &setupPage{
 		pages: setup.New(setup.Brand{
