@@ -121,7 +121,9 @@ func (c *Client) phaseOf(permissions []Permission) setup.Phase {
 //
 // With [WithTenantResolver] every request is for the customer it was
 // authenticated for, and one that names another is refused. Without it the
-// caller is believed, so only authenticated staff may reach the handler.
+// first caller who names a customer is believed, and only those who send the
+// cookie of the answer may go on; so only authenticated staff may reach the
+// handler.
 func (c *Client) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.Path
@@ -147,7 +149,8 @@ func (c *Client) Handler() http.Handler {
 //
 // With [WithTenantResolver] the page is for the customer the request was
 // authenticated for; a form that names another is refused. Without it, the page
-// asks for the customer's id and believes it.
+// asks for the customer's id and believes the first who gives it: a cookie ties
+// the onboarding to that browser.
 //
 // Verifications go on when the request has ended, so the page needs a process
 // that lives on. If the process ends, the customer continues with a button.
@@ -213,10 +216,14 @@ func asPage(ctx context.Context) context.Context {
 var errUnauthenticated = NewError(CodeForbidden, "you are not signed in", "sign in and come back to this page", nil)
 
 // caller returns the customer that the request is for: the authenticated one
-// if there is a resolver, else the one that the request names.
+// if there is a resolver, else the one that the request names, as long as its
+// onboarding did not begin in another browser.
 func (c *Client) caller(r *http.Request, named string) (string, error) {
 	if c.resolver == nil {
-		return named, checkCustomerID(named)
+		if err := checkCustomerID(named); err != nil {
+			return "", err
+		}
+		return named, c.admitted(r, named)
 	}
 	customerID, err := c.resolver(r)
 	if err != nil || customerID == "" {
@@ -282,6 +289,9 @@ func (c *Client) post(w http.ResponseWriter, r *http.Request, view *setup.View) 
 		response, err := c.GenerateIntegrationURL(ctx, &request)
 		if err != nil {
 			view.Start = c.startForm(request)
+			return "", err
+		}
+		if err := c.admit(w, r, customerID); err != nil {
 			return "", err
 		}
 		return c.pageURL(customerID, response.IntegrationID), nil

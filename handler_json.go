@@ -97,7 +97,13 @@ func (c *Client) startJSON(w http.ResponseWriter, r *http.Request) (int, any, er
 		return 0, nil, err
 	}
 	response, err := c.GenerateIntegrationURL(r.Context(), &request)
-	return http.StatusOK, response, err
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := c.admit(w, r, request.CustomerID); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, response, nil
 }
 
 func (c *Client) completeJSON(w http.ResponseWriter, r *http.Request) (int, any, error) {

@@ -313,13 +313,48 @@ func TestEventsOverHTTP(t *testing.T) {
 // Without a resolver the page is told who it is for, and stays so.
 func TestOpenPageKeepsTheCustomer(t *testing.T) {
 	w := newWorld(t)
+	w.prepareBucket()
+	cookies := cookiesOf(send(w.client.Handler(), "", "POST", "/api/integration/start", `{"customer_id":"a b&c"}`))
 	w.onboard("a b&c", oneID)
-	page := visitAt(w.client, "", "?customer_id=a+b%26c", nil).Body.String()
+	page := visitAt(w.client, "", "?customer_id=a+b%26c", nil, cookies...).Body.String()
 	if !strings.Contains(page, "Your account is connected") || !strings.Contains(page, `name="customer_id" value="a b&amp;c"`) {
 		t.Errorf("the page:\n%s", page)
 	}
-	answer := send(w.client.Handler(), "", "GET", "/api/integration/status?customer_id=a+b%26c", "")
-	if status := decoded[crossaccount.IntegrationStatus](t, answer); status.State != crossaccount.StateActive {
-		t.Errorf("status: %s", answer.Body)
+}
+
+// Without a resolver, knowing a customer's id shows nothing of an onboarding
+// that began elsewhere, above all no external ID.
+func TestRule6_OpenPageBelongsToTheBrowserThatBegan(t *testing.T) {
+	w := newWorld(t)
+	w.prepareBucket()
+	begun := send(w.client.Handler(), "", "POST", "/api/integration/start", `{"customer_id":"victim"}`)
+	externalID := decoded[crossaccount.IntegrationResponse](t, begun).ExternalID
+	cookies := cookiesOf(begun)
+	if page := visitAt(w.client, "", "?customer_id=victim", nil, cookies...).Body.String(); externalID == "" || !strings.Contains(page, externalID) {
+		t.Fatalf("the browser that began does not see the link:\n%s", page)
+	}
+	if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode || strings.Contains(cookies[0].Value, "victim") {
+		t.Errorf("the cookie is %v", cookies)
+	}
+	other := cookiesOf(send(w.client.Handler(), "", "POST", "/api/integration/start", `{"customer_id":"attacker"}`))
+	start := url.Values{"action": {"start"}, "customer_id": {"victim"}}
+	for name, answer := range map[string]*httptest.ResponseRecorder{
+		"page":                    visitAt(w.client, "", "?customer_id=victim", nil),
+		"form":                    visitAt(w.client, "", "", start),
+		"another one's cookie":    visitAt(w.client, "", "?customer_id=victim", nil, other...),
+		"form with that cookie":   visitAt(w.client, "", "", start, other...),
+		"start":                   send(w.client.Handler(), "", "POST", "/api/integration/start", `{"customer_id":"victim"}`),
+		"status":                  send(w.client.Handler(), "", "GET", "/api/integration/status?customer_id=victim", ""),
+		"download":                visitAt(w.client, "", "?customer_id=victim&download=cli", nil),
+		"events":                  visitAt(w.client, "", "?customer_id=victim&events=", nil),
+		"complete":                send(w.client.Handler(), "", "POST", "/api/integration/complete", `{"customer_id":"victim","role_arn":"arn:aws:iam::222222222222:role/x"}`),
+		"form that is completing": visitAt(w.client, "", "", url.Values{"action": {"complete"}, "customer_id": {"victim"}, "role_arn": {"arn:aws:iam::222222222222:role/x"}}),
+	} {
+		if strings.Contains(answer.Body.String(), externalID) || strings.Contains(answer.Header().Get("Location"), externalID) {
+			t.Errorf("%s: shows the external ID", name)
+		}
+		if answer.Code == http.StatusOK && name != "download" {
+			t.Errorf("%s: %d", name, answer.Code)
+		}
 	}
 }

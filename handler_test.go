@@ -34,7 +34,7 @@ func TestSetupPageWorksWithoutJavaScript(t *testing.T) {
 				t.Fatalf("start: %d\n%s", page.Code, page.Body)
 			}
 			role := w.launch(oneID, html.UnescapeString(link[1]))
-			page = visit(w.client, "one", fill(t, page, "complete", url.Values{"role_arn": {" " + role + "\n"}}))
+			page = visitAt(w.client, "one", "", fill(t, page, "complete", url.Values{"role_arn": {" " + role + "\n"}}), cookiesOf(page)...)
 			if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "Your account is connected") {
 				t.Fatalf("complete: %d\n%s", page.Code, page.Body)
 			}

@@ -148,12 +148,15 @@ func visit(client *crossaccount.Client, customer string, form url.Values) *httpt
 	return visitAt(client, customer, "", form)
 }
 
-func visitAt(client *crossaccount.Client, customer, query string, form url.Values) *httptest.ResponseRecorder {
+func visitAt(client *crossaccount.Client, customer, query string, form url.Values, cookies ...*http.Cookie) *httptest.ResponseRecorder {
 	request := httptest.NewRequest(http.MethodGet, "https://vendor.example/integrate"+query, nil)
 	if form != nil {
 		request = httptest.NewRequest(http.MethodPost, "https://vendor.example/integrate", strings.NewReader(form.Encode()))
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		request.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	for _, cookie := range cookies {
+		request.AddCookie(cookie)
 	}
 	if customer != "" {
 		request.Header.Set("X-Customer", customer)
@@ -161,7 +164,16 @@ func visitAt(client *crossaccount.Client, customer, query string, form url.Value
 	recorder := httptest.NewRecorder()
 	client.ServeSetupUI(recorder, request)
 	if recorder.Code == http.StatusSeeOther {
-		return visitAt(client, customer, recorder.Header().Get("Location"), nil)
+		cookies = append(cookies, cookiesOf(recorder)...)
+		page := visitAt(client, customer, recorder.Header().Get("Location"), nil, cookies...)
+		for _, cookie := range cookies {
+			http.SetCookie(page, cookie)
+		}
+		return page
 	}
 	return recorder
+}
+
+func cookiesOf(answer *httptest.ResponseRecorder) []*http.Cookie {
+	return (&http.Response{Header: answer.Header()}).Cookies()
 }
