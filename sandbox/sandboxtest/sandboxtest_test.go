@@ -14,6 +14,8 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
 )
 
+const vendorID = "111111111111"
+
 // The machine's own AWS configuration cannot get in the way.
 func TestConfigIgnoresTheEnvironment(t *testing.T) {
 	bundle := filepath.Join(t.TempDir(), "bundle.pem")

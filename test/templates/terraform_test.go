@@ -2,7 +2,6 @@ package templates
 
 import (
 	"encoding/json"
-	"os"
 	"testing"
 
 	"github.com/crossaccount/crossaccount"
