@@ -101,8 +101,15 @@ func Text() *rapid.Generator[string] {
 	references := []string{template.Ref("Value"), template.Partition, template.AccountID, template.Region, template.URLSuffix}
 	return rapid.Custom(func(t *rapid.T) string {
 		pieces := rapid.SliceOfN(rapid.SampledFrom(append(references, dangerous...)), 1, 8).Draw(t, "pieces")
-		return strings.Join(pieces, "")
+		return static(strings.Join(pieces, ""))
 	})
+}
+
+// static keeps a text from becoming a dynamic reference of CloudFormation with
+// some values of the parameter, which stacks refuse.
+func static(text string) string {
+	value := template.Ref("Value")
+	return strings.ReplaceAll(text, "{"+value, "{."+value)
 }
 
 // Hostile returns a legal stack whose texts try to be something else, and the
@@ -120,7 +127,7 @@ func Hostile(t *rapid.T) (*template.Stack, map[string]string) {
 			b.WriteString(rapid.SampledFrom(references).Draw(t, label))
 		}
 		b.WriteString(text(label))
-		return b.String()
+		return static(b.String())
 	}
 	mixed := func(label string) string { return mixedOf(all, label) }
 	own := func(label string) string { return mixedOf(independent, label) } // for the role itself
