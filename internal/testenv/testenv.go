@@ -12,7 +12,7 @@ import (
 
 // RequiredInCI are the optional programs that `make test` installs when CI=true.
 // A test that needs one of them fails there instead of being skipped.
-var RequiredInCI = []string{"aws", "cfn-lint", "chromium", "initdb", "moto", "node", "npm", "python3"}
+var RequiredInCI = []string{"aws", "cfn-lint", "chromium", "initdb", "moto", "node", "npm", "python3", "schemathesis"}
 
 // Tool returns the path of a program, or skips the test. See [Missing].
 func Tool(t testing.TB, name string) string {
