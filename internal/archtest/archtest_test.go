@@ -47,7 +47,7 @@ var floors = [][]string{
 }
 
 // testOnly rooms may be imported by tests alone.
-var testOnly = []string{"internal/testenv", "internal/archtest"}
+var testOnly = []string{"internal/testenv", "internal/archtest", "template/internal/stacktest"}
 
 // heavy modules must not be linked by the packages that others embed.
 var heavy = []string{
