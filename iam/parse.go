@@ -79,10 +79,15 @@ func Parse(data []byte) (*Policy, []Problem) {
 	if syntaxError != nil {
 		return nil, []Problem{{ProblemJSON, "", syntaxError.pos, syntaxError.message}}
 	}
+	return decodePolicy(root, false)
+}
+
+// decodePolicy reads a policy from its root.
+func decodePolicy(root node, symbols bool) (*Policy, []Problem) {
 	if root.kind != nodeObject {
 		return nil, []Problem{{ProblemWrongType, "", root.pos, "a policy must be an object, not " + root.kind.String()}}
 	}
-	d := &policyDecoder{policy: &Policy{positions: map[string]Position{"": root.pos}}}
+	d := &policyDecoder{policy: &Policy{positions: map[string]Position{"": root.pos}}, symbols: symbols}
 	d.document(root)
 	sort.SliceStable(d.problems, func(i, j int) bool {
 		return d.problems[i].Position.Offset < d.problems[j].Position.Offset
@@ -93,6 +98,7 @@ func Parse(data []byte) (*Policy, []Problem) {
 type policyDecoder struct {
 	policy   *Policy
 	problems []Problem
+	symbols  bool // strings may contain symbols, see [Symbol]
 }
 
 func (d *policyDecoder) report(code ProblemCode, path string, pos Position, format string, args ...any) {
@@ -322,7 +328,7 @@ func (d *policyDecoder) list(n node, path, expected string, allowed func(nodeKin
 			d.report(ProblemWrongType, at, item.pos, "must be %s, not %s", expected, item.kind)
 			continue
 		}
-		if HasSymbol(item.text) {
+		if !d.symbols && HasSymbol(item.text) {
 			d.report(ProblemWrongValue, at, item.pos, "contains a character of the Unicode private use area, which policies cannot have")
 			continue
 		}
