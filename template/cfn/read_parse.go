@@ -70,9 +70,32 @@ func syntaxError(path string, pos iam.Position, format string, args ...any) erro
 // so: 012345678901 is a string, and timestamps are strings.
 //
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-formats.html
-func Parse(data []byte) (*Node, error) {
-	if len(data) > MaxURLSize {
-		return nil, syntaxError("", iam.Position{}, "Template format error: the template has %d bytes, at most %d are allowed", len(data), MaxURLSize)
+func Parse(data []byte) (*Node, error) { return Dialect{}.Parse(data) }
+
+// A Dialect says what a document may have that a template may not. The zero
+// value is CloudFormation itself.
+type Dialect struct {
+	// Aliases says that YAML aliases and merge keys are replaced by what they
+	// stand for, as `aws cloudformation package` and SAM do before CloudFormation
+	// sees a template. A document that would grow beyond [MaxAliasedNodes] is
+	// refused.
+	Aliases bool
+
+	// MaxSize is the largest document in bytes; [MaxURLSize] if it is 0.
+	MaxSize int
+}
+
+// MaxAliasedNodes bounds what the aliases of one document may add to it.
+const MaxAliasedNodes = 100_000
+
+// Parse is the function [Parse] for this dialect.
+func (d Dialect) Parse(data []byte) (*Node, error) {
+	most := d.MaxSize
+	if most == 0 {
+		most = MaxURLSize
+	}
+	if len(data) > most {
+		return nil, syntaxError("", iam.Position{}, "Template format error: the template has %d bytes, at most %d are allowed", len(data), most)
 	}
 	if !utf8.Valid(data) {
 		return nil, syntaxError("", iam.Position{}, "Template format error: the template is not valid UTF-8")
@@ -84,7 +107,7 @@ func Parse(data []byte) (*Node, error) {
 	if trimmed[0] == '{' {
 		return parseJSON(data)
 	}
-	return parseYAML(data)
+	return parseYAML(data, d.Aliases)
 }
 
 // A jsonReader turns the tokens of encoding/json into nodes with positions.

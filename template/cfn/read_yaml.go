@@ -13,10 +13,15 @@ import (
 
 // A yamlReader turns YAML nodes into nodes, without aliases and with short
 // tags written out.
-type yamlReader struct{ lines lineTable }
+type yamlReader struct {
+	lines   lineTable
+	aliases bool // are replaced, not refused
+	inside  int  // how many aliases are being replaced
+	added   int  // nodes that stand in for aliases
+}
 
-func parseYAML(data []byte) (*Node, error) {
-	r := yamlReader{lines: newLineTable(data)}
+func parseYAML(data []byte, aliases bool) (*Node, error) {
+	r := &yamlReader{lines: newLineTable(data), aliases: aliases}
 	var document yaml.Node
 	if err := yaml.Load(data, &document); err != nil {
 		var bad *yaml.LoadError
@@ -48,10 +53,15 @@ var longForms = map[string]bool{
 	"Fn::Sub": true, "Fn::ToJsonString": true, "Fn::Transform": true,
 }
 
-func (r yamlReader) value(y *yaml.Node, path string, depth int) (*Node, error) {
+func (r *yamlReader) value(y *yaml.Node, path string, depth int) (*Node, error) {
 	pos := r.lines.ofRune(y.Line, y.Column)
 	if depth > maxDepth {
 		return nil, syntaxError(path, pos, "Template format error: the template is nested more than %d levels deep", maxDepth)
+	}
+	if r.inside > 0 {
+		if r.added++; r.added > MaxAliasedNodes {
+			return nil, syntaxError(path, pos, "Template format error: the YAML aliases of the template stand for more than %d values", MaxAliasedNodes)
+		}
 	}
 	if shortTag.MatchString(y.Tag) {
 		return r.short(y, path, depth, pos)
@@ -65,7 +75,7 @@ func (r yamlReader) value(y *yaml.Node, path string, depth int) (*Node, error) {
 }
 
 // short writes out a function in its short form.
-func (r yamlReader) short(y *yaml.Node, path string, depth int, pos iam.Position) (*Node, error) {
+func (r *yamlReader) short(y *yaml.Node, path string, depth int, pos iam.Position) (*Node, error) {
 	name, ok := shortFunctions[y.Tag]
 	if !ok {
 		name = "Fn::" + y.Tag[1:]
@@ -96,7 +106,7 @@ func splitAttribute(n *Node) *Node {
 	return list
 }
 
-func (r yamlReader) plain(y *yaml.Node, path string, depth int, pos iam.Position) (*Node, error) {
+func (r *yamlReader) plain(y *yaml.Node, path string, depth int, pos iam.Position) (*Node, error) {
 	n := &Node{Position: pos}
 	switch y.Kind {
 	case yaml.ScalarNode:
@@ -116,13 +126,19 @@ func (r yamlReader) plain(y *yaml.Node, path string, depth int, pos iam.Position
 		n.Kind = NodeMap
 		return n, r.entries(n, y, path, depth)
 	case yaml.AliasNode:
+		if r.aliases && y.Alias != nil {
+			r.inside++
+			defer func() { r.inside-- }()
+			return r.value(y.Alias, path, depth+1)
+		}
 		return nil, syntaxError(path, pos, "Template error: YAML aliases are not allowed in CloudFormation templates (line %d, column %d)", pos.Line, pos.Column)
 	}
 	return nil, syntaxError(path, pos, "Template format error: YAML not well-formed. (line %d, column %d)", pos.Line, pos.Column)
 }
 
-func (r yamlReader) entries(n *Node, y *yaml.Node, path string, depth int) error {
+func (r *yamlReader) entries(n *Node, y *yaml.Node, path string, depth int) error {
 	seen := make(map[string]bool)
+	var merged []*Node
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		key, err := r.value(y.Content[i], path, depth+1)
 		if err != nil {
@@ -130,6 +146,13 @@ func (r yamlReader) entries(n *Node, y *yaml.Node, path string, depth int) error
 		}
 		pos := key.Position
 		switch {
+		case y.Content[i].Tag == "!!merge" && r.aliases:
+			v, err := r.value(y.Content[i+1], path, depth+1)
+			if err != nil {
+				return err
+			}
+			merged = append(merged, v)
+			continue
 		case y.Content[i].Tag == "!!merge":
 			return syntaxError(path, pos, "Template format error: [%s] merge keys (<<) are not supported (line %d, column %d)", pathOrRoot(path), pos.Line, pos.Column)
 		case key.Kind == NodeNumber:
@@ -149,6 +172,31 @@ func (r yamlReader) entries(n *Node, y *yaml.Node, path string, depth int) error
 			return err
 		}
 		n.Entries = append(n.Entries, Entry{Key: key.Text, KeyPosition: pos, Value: v})
+	}
+	return merge(n, merged, seen, path)
+}
+
+// merge adds to a map what its merge keys stand for. What the map says itself,
+// and what an earlier map says, is stronger.
+//
+// https://yaml.org/type/merge.html
+func merge(n *Node, merged []*Node, seen map[string]bool, path string) error {
+	for _, m := range merged {
+		maps := []*Node{m}
+		if m.Kind == NodeList {
+			maps = m.Items
+		}
+		for _, m := range maps {
+			if m.Kind != NodeMap {
+				return syntaxError(path, m.Position, "Template format error: [%s] a merge key (<<) needs an object, not a %s", pathOrRoot(path), m.Kind)
+			}
+			for _, e := range m.Entries {
+				if !seen[e.Key] {
+					seen[e.Key] = true
+					n.Entries = append(n.Entries, e)
+				}
+			}
+		}
 	}
 	return nil
 }
