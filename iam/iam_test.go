@@ -256,4 +256,19 @@ func TestContext(t *testing.T) {
 	if diff := cmp.Diff([]string{"aws:PrincipalArn", "aws:SourceIp", "aws:TagKeys"}, c.Keys()); diff != "" {
 		t.Error(diff)
 	}
+	c.SetAbsent("aws:SourceVpce")
+	c.SetFamilyAbsent("aws:PrincipalTag/")
+	c.Set("aws:PrincipalTag/team", "red")
+	for key, want := range map[string]iam.KeyState{
+		"aws:sourcevpce":          iam.KeyAbsent,
+		"aws:PrincipalTag/TEAM":   iam.KeyGiven,
+		"AWS:principaltag/tier":   iam.KeyAbsent,
+		"aws:PrincipalTagLike":    iam.KeyUnknown,
+		"aws:ResourceTag/team":    iam.KeyUnknown,
+		"aws:PrincipalTag/unsaid": iam.KeyAbsent,
+	} {
+		if _, _, state := c.Lookup(key); state != want {
+			t.Errorf("state of %s is %d, want %d", key, state, want)
+		}
+	}
 }

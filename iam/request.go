@@ -68,6 +68,10 @@ type Context struct {
 	// unlisted is what a key that was never mentioned is: absent in a closed
 	// world, unknown in an open one.
 	unlistedUnknown bool
+
+	// absentFamilies are beginnings of keys, in lower case, that are absent
+	// unless they were mentioned, also in an open world.
+	absentFamilies []string
 }
 
 type contextEntry struct {
@@ -75,6 +79,7 @@ type contextEntry struct {
 	values  []string
 	multi   bool
 	unknown bool
+	absent  bool
 }
 
 // KeyState says what is known about a condition key.
@@ -103,6 +108,18 @@ func (c *Context) SetUnknown(key string) {
 	c.put(key, contextEntry{unknown: true})
 }
 
+// SetAbsent says that the key is not there. That is what a key that was not
+// mentioned is too, unless [Context.SetUnlistedUnknown] was called.
+func (c *Context) SetAbsent(key string) {
+	c.put(key, contextEntry{absent: true})
+}
+
+// SetFamilyAbsent says that of the keys that begin with prefix, such as
+// "aws:PrincipalTag/", only those are there that were or will be mentioned.
+func (c *Context) SetFamilyAbsent(prefix string) {
+	c.absentFamilies = append(c.absentFamilies[:len(c.absentFamilies):len(c.absentFamilies)], strings.ToLower(prefix))
+}
+
 // SetUnlistedUnknown makes every key that was not mentioned unknown instead of
 // absent.
 func (c *Context) SetUnlistedUnknown() { c.unlistedUnknown = true }
@@ -121,14 +138,24 @@ func (c *Context) put(key string, e contextEntry) {
 // Lookup returns what is known about a key: its values, whether it is
 // multivalued, and its state. The values must not be changed.
 func (c *Context) Lookup(key string) (values []string, multi bool, state KeyState) {
-	e, ok := c.entries[strings.ToLower(key)]
+	key = strings.ToLower(key)
+	e, ok := c.entries[key]
 	switch {
-	case !ok && c.unlistedUnknown, e.unknown:
+	case e.unknown, !ok && c.unlistedUnknown && !c.inAbsentFamily(key):
 		return nil, false, KeyUnknown
-	case !ok:
+	case !ok, e.absent:
 		return nil, false, KeyAbsent
 	}
 	return e.values, e.multi, KeyGiven
+}
+
+func (c *Context) inAbsentFamily(key string) bool {
+	for _, family := range c.absentFamilies {
+		if strings.HasPrefix(key, family) {
+			return true
+		}
+	}
+	return false
 }
 
 // Keys returns the names of the keys that were mentioned, as given, sorted.
@@ -143,7 +170,7 @@ func (c *Context) Keys() []string {
 
 // Clone returns an independent copy.
 func (c *Context) Clone() Context {
-	clone := Context{unlistedUnknown: c.unlistedUnknown}
+	clone := Context{unlistedUnknown: c.unlistedUnknown, absentFamilies: c.absentFamilies}
 	for _, e := range c.entries {
 		clone.put(e.name, e)
 	}
