@@ -175,7 +175,7 @@ func (s *simulation) decide(c *readCase) error {
 	}
 	name := result.Name
 	if name == "" {
-		name = fmt.Sprintf("case %d", s.run)
+		name = fmt.Sprintf("case %d", s.run-1)
 	}
 	var err error
 	switch {

@@ -125,6 +125,17 @@ func decideCase(raw json.RawMessage) (*readCase, error) {
 	if err := decodeStrict(raw, c); err != nil {
 		return nil, err
 	}
+	// The decoder takes the last of two members with one name; a layer that is
+	// lost that way would be an answer to another question.
+	for _, object := range []json.RawMessage{raw, memberOf(raw, "request")} {
+		seen := map[string]bool{}
+		for _, m := range parts(0, object) {
+			if seen[m.name] {
+				return nil, fmt.Errorf("%s is there twice", m.name)
+			}
+			seen[m.name] = true
+		}
+	}
 	result, err := c.Run()
 	if err != nil {
 		return nil, err
@@ -297,6 +308,16 @@ func parts(base int, raw json.RawMessage) []part {
 	return out
 }
 
+// memberOf returns the value of a member of an object, nil if it has none.
+func memberOf(object json.RawMessage, name string) json.RawMessage {
+	for _, m := range parts(0, object) {
+		if m.name == name {
+			return m.value
+		}
+	}
+	return nil
+}
+
 func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
 
 // object checks the members of an object. With nil for fields, any name has a
@@ -336,7 +357,7 @@ func decodeField[T any](d *diagnosis, path string, at int, value json.RawMessage
 	if err := decodeStrict(value, &into); err != nil {
 		message := err.Error()
 		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-			message = fmt.Sprintf("must be a %s, not a JSON %s", wrong.Type, wrong.Value)
+			message = fmt.Sprintf("must be a JSON %s, not a %s", wrong.Type.Kind(), wrong.Value)
 		}
 		d.report(path, d.line(at), message)
 	}
