@@ -14,23 +14,8 @@ func (c *Client) StoreCustomerCredentials(ctx context.Context, request *StoreCre
 	if request == nil {
 		return NewError(CodeInvalidRequest, "store request: is nil", "", nil)
 	}
-	integration, arn, err := c.presented(ctx, VerificationRequest(*request))
-	if err != nil {
-		return err
-	}
-	if problem := c.fresh(integration, arn); problem != nil {
-		if c.settled(integration, arn) {
-			return nil // said twice
-		}
-		report, err := c.verifyRole(ctx, integration, arn)
-		if err != nil {
-			return err
-		}
-		if err := report.Err(); err != nil {
-			return err
-		}
-	}
-	return c.activate(ctx, integration.CustomerID, integration.ID, arn)
+	_, err := c.Complete(ctx, (*VerificationRequest)(request))
+	return err
 }
 
 // fresh returns nil if the integration's candidate is this role and passed

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/template"
@@ -30,6 +31,7 @@ type Client struct {
 
 	mu       sync.Mutex              // guards what follows
 	base     *aws.Config             // loaded once
+	assumed  *aws.Config             // sessions of the probe role, unless WithProbe gave them
 	sessions map[string]*roleSession // :: customer id NUL integration id → its credentials
 
 	stack     *template.Stack // the customer's, made once
@@ -88,9 +90,6 @@ func (c *Client) checkOwnRoles() {
 			c.problem("%s: the role is in partition %s, default_region %s is in %s", option, role.Partition, c.config.DefaultRegion, c.partition.ID)
 		}
 	}
-	if c.probeRole != "" && c.brokerRole == "" {
-		c.problem("WithProbeRole (probe_role_arn): needs WithBrokerRole (broker_role_arn), because a trust policy narrowed to the probe role alone would lock out the broker")
-	}
 	if c.brokerRole != "" && c.probe != nil && c.probeRole == "" {
 		c.problem("WithProbe: needs WithProbeRole (probe_role_arn), because the trust policy is narrowed to the broker role and would refuse the probe identity")
 	}
@@ -127,8 +126,8 @@ func (c *Client) warn() {
 	for _, w := range c.warnings {
 		c.log.Warn("crossaccount: "+w.Message, "field", w.Field, "remedy", w.Remedy, "code", w.Code)
 	}
-	if c.probe == nil || c.canaryRole == "" {
-		c.log.Warn("crossaccount: verification is uncontrolled: without WithProbe and WithCanaryRole a refusal may come from the vendor's own policies instead of the customer's trust policy")
+	if !c.hasProbe() || c.canaryRole == "" {
+		c.log.Warn("crossaccount: verification is uncontrolled: without WithProbeRole (or WithProbe) and WithCanaryRole a refusal may come from the vendor's own policies instead of the customer's trust policy")
 	}
 	for key, problem := range brandingProblems(c.config.BrandingOptions) {
 		c.log.Warn("crossaccount: "+problem+"; it is ignored", "field", "branding_options."+key)
@@ -175,6 +174,27 @@ func (c *Client) awsConfig(ctx context.Context) (aws.Config, error) {
 	c.prepare(&base)
 	c.base = &base
 	return base.Copy(), nil
+}
+
+// hasProbe reports whether there is a second identity.
+func (c *Client) hasProbe() bool { return c.probe != nil || c.probeRole != "" }
+
+// probeConfig returns the configuration of the second identity, made with the
+// vendor's own if only its role was named.
+func (c *Client) probeConfig(base aws.Config) aws.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.probe != nil:
+		return c.probe.Copy()
+	case c.assumed == nil:
+		config := base.Copy()
+		config.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(c.stsClient(base), c.probeRole, func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = sessionName(c.config.ServiceName, "probe")
+		}))
+		c.assumed = &config
+	}
+	return c.assumed.Copy()
 }
 
 // prepare gives a configuration one HTTP client that everything made from it

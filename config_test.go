@@ -143,7 +143,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"canary_role_arn":         crossaccount.WithCanaryRole("arn:aws:iam::" + oneID + ":role/elsewhere"),
 		"broker_role_arn":         crossaccount.WithBrokerRole("arn:aws:iam::" + oneID + ":role/elsewhere"),
 		"WithBrokerRole":          crossaccount.WithBrokerRole("arn:aws:iam::" + oneID + ":role/elsewhere"),
-		"WithProbeRole":           crossaccount.WithProbeRole("arn:aws:iam::" + vendorID + ":role/probe"), // without a broker role
+		"WithProbeRole":           crossaccount.WithProbeRole("arn:aws:iam::" + oneID + ":role/probe"), // not ours
 		"WithClock":               crossaccount.WithClock(nil),
 		"WithRandom":              crossaccount.WithRandom(nil),
 		"WithHTTPClient":          crossaccount.WithHTTPClient(nil),

@@ -424,7 +424,13 @@ func sentence(text string) string {
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
-// StatusOf returns the HTTP status that fits an error's code.
+// StatusOf returns the HTTP status that fits an error's code. It is what
+// [Client.Handler] answers and what our examples do.
+//
+// A role that is not usable yet (propagating) is 409 and not 202: nothing goes on
+// for the caller, who has to send the request again, and a program that looks
+// at the status alone must not take "not yet" for "done". Retryable answers carry
+// Retry-After; 202 is left for a verification that does go on, and says where.
 func StatusOf(code Code) int {
 	switch code {
 	case CodeInvalidRequest, CodeInvalidRole, CodeExternalIDMismatch, CodeAmbiguousIntegration:

@@ -299,9 +299,10 @@ func (c *Client) stackInput() stackInput {
 		SourceIdentity:      true,
 		Generator:           "github.com/crossaccount/crossaccount",
 	}
-	for _, arn := range []string{c.brokerRole, c.probeRole} {
-		if arn != "" {
-			in.TrustedRoles = append(in.TrustedRoles, arn)
+	if c.brokerRole != "" { // the probe role alone would lock out the broker
+		in.TrustedRoles = append(in.TrustedRoles, c.brokerRole)
+		if c.probeRole != "" {
+			in.TrustedRoles = append(in.TrustedRoles, c.probeRole)
 		}
 	}
 	return in

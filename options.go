@@ -29,7 +29,7 @@ type settings struct {
 	random    io.Reader
 	http      aws.HTTPClient
 
-	probe      *aws.Config
+	probe      *aws.Config // nil: the probe role is assumed, if there is one
 	canaryRole string
 
 	brokerRole          string
@@ -77,6 +77,8 @@ func WithEncryption(encryptor Encryptor) Option {
 // WithProbe makes the calls that must be refused with a second identity of the
 // vendor, whose own policies do not require an external ID. Together with
 // [WithCanaryRole] it shows that refusals come from the customer's trust policy.
+// If the identity is a role that Config.AWSConfig can assume, [WithProbeRole] is
+// enough.
 func WithProbe(config aws.Config) Option {
 	return func(c *Client) {
 		if config.Credentials == nil {
@@ -160,8 +162,10 @@ func WithBrokerRole(arn string) Option {
 	return func(c *Client) { c.brokerRole = c.ownRole("WithBrokerRole (broker_role_arn)", arn) }
 }
 
-// WithProbeRole says which of the vendor's roles [WithProbe] uses, for trust
-// policies narrowed by [WithBrokerRole].
+// WithProbeRole names the vendor's role that makes the calls which must be
+// refused. It is assumed with the vendor's own configuration (Config.AWSConfig)
+// when it is needed first, unless [WithProbe] gives a configuration of that role.
+// Trust policies that [WithBrokerRole] narrows admit it too.
 func WithProbeRole(arn string) Option {
 	return func(c *Client) { c.probeRole = c.ownRole("WithProbeRole (probe_role_arn)", arn) }
 }

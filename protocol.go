@@ -75,8 +75,8 @@ func (v *verification) run(ctx context.Context) error {
 		return err
 	}
 	v.broker, v.probe = c.stsClient(base), c.stsClient(base)
-	if c.probe != nil {
-		v.probe = c.stsClient(c.probe.Copy())
+	if c.hasProbe() {
+		v.probe = c.stsClient(c.probeConfig(base))
 		v.isControl = c.canaryRole != ""
 	}
 
