@@ -32,13 +32,14 @@ func Document(p *iam.Policy) Object {
 	o.AddText("Id", p.ID)
 	statements := make([]any, 0, len(p.Statements))
 	for _, s := range p.Statements {
-		statements = append(statements, statement(s))
+		statements = append(statements, Statement(s))
 	}
 	o.Add("Statement", statements)
 	return o
 }
 
-func statement(s iam.Statement) Object {
+// Statement returns one statement of a policy document as [Document] does.
+func Statement(s iam.Statement) Object {
 	var o Object
 	o.AddText("Sid", s.Sid)
 	o.Add("Effect", string(s.Effect))

@@ -112,7 +112,8 @@ type Kind interface {
 	rewrite(r rewriter, at string) Kind
 }
 
-// Kinds returns a zero value of every kind there is.
+// Kinds returns a zero value of every kind that has a type of its own;
+// [Generic] stands for all others.
 func Kinds() []Kind { return []Kind{&Role{}, &ManagedPolicy{}} }
 
 // Hash returns the SHA-256, in hexadecimal, of everything about the stack

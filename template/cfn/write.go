@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/crossaccount/crossaccount/iam"
 	quota "github.com/crossaccount/crossaccount/iam/reference"
 	"github.com/crossaccount/crossaccount/template"
 )
@@ -72,6 +73,9 @@ func (w *writer) document() (template.Object, error) {
 		var resource template.Object
 		resource.Add("Type", r.Kind.Type())
 		resource.AddText("Condition", r.Condition)
+		if g, ok := r.Kind.(*template.Generic); ok && len(g.After) > 0 {
+			resource.Add("DependsOn", literals(g.After))
+		}
 		resource.Add("Properties", properties)
 		resources.Add(r.ID, resource)
 	}
@@ -96,6 +100,8 @@ func (w *writer) properties(r template.Resource) (template.Object, error) {
 		return role(k), nil
 	case *template.ManagedPolicy:
 		return managedPolicy(k), nil
+	case *template.Generic:
+		return k.Properties, nil
 	}
 	return nil, fmt.Errorf("resource %s: CloudFormation templates with %s cannot be written", r.ID, r.Kind.Type())
 }
@@ -209,6 +215,10 @@ func (w *writer) value(b *bytes.Buffer, v any) {
 			w.value(b, m.Value)
 		}
 		b.WriteByte('}')
+	case *iam.Policy:
+		w.value(b, template.Document(v))
+	case nil:
+		b.WriteString("null")
 	case []any:
 		w.list(b, v)
 	default:
@@ -283,7 +293,7 @@ func (w *writer) single(b *bytes.Buffer, part template.Part) {
 		w.value(b, ref(string(part)))
 	case template.AttributeRef:
 		if name := w.attribute(part); strings.Contains(name, ".") {
-			w.value(b, function{"Fn::GetAtt", []any{literal(part.Resource), literal(part.Attribute)}})
+			w.value(b, function{"Fn::GetAtt", []any{literal(part.Resource), literal(strings.TrimPrefix(name, part.Resource+"."))}})
 		} else {
 			w.value(b, ref(name))
 		}
@@ -294,13 +304,27 @@ func (w *writer) single(b *bytes.Buffer, part template.Part) {
 	}
 }
 
+func literals(texts []string) []any {
+	var out []any
+	for _, s := range texts {
+		out = append(out, literal(s))
+	}
+	return out
+}
+
 func ref(name string) function { return function{"Ref", literal(name)} }
 
 // attribute returns how CloudFormation calls an attribute: "Role.Arn", or just
 // the logical id for what Ref gives.
 func (w *writer) attribute(a template.AttributeRef) string {
 	r, _ := w.stack.Resource(a.Resource)
-	switch r.Kind.(type) {
+	switch k := r.Kind.(type) {
+	case *template.Generic:
+		name := k.Attributes[a.Attribute]
+		if name == "Ref" {
+			return a.Resource
+		}
+		return a.Resource + "." + name
 	case *template.Role:
 		if a.Attribute == "Name" {
 			return a.Resource

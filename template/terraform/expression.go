@@ -216,6 +216,8 @@ func write(b *bytes.Buffer, v any) error {
 			return err
 		}
 		b.Truncate(b.Len() - 1)
+	case bool:
+		b.WriteString(strconv.FormatBool(v))
 	case int:
 		b.WriteString(strconv.Itoa(v))
 	case template.Object:

@@ -69,6 +69,9 @@ func (w *writer) addText(o *template.Object, key, text string) {
 // attribute returns the expression for an attribute of a resource.
 func (w *writer) attribute(a template.AttributeRef) string {
 	r, _ := w.stack.Resource(a.Resource)
+	if g, ok := r.Kind.(*template.Generic); ok {
+		return g.Terraform[0].Type + "." + snake(a.Resource) + "." + g.Terraform[0].Attributes[a.Attribute]
+	}
 	kind := map[string]string{"AWS::IAM::Role": "aws_iam_role", "AWS::IAM::ManagedPolicy": "aws_iam_policy"}[r.Kind.Type()]
 	index := ""
 	if r.Condition != "" {

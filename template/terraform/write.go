@@ -70,6 +70,11 @@ func (w *writer) resource(r template.Resource) error {
 		w.role(r, k)
 	case *template.ManagedPolicy:
 		w.managedPolicy(r, k)
+	case *template.Generic:
+		if len(k.Terraform) == 0 {
+			return fmt.Errorf("resource %s: Terraform configuration with %s cannot be written", r.ID, k.Type())
+		}
+		w.generic(r, k)
 	default:
 		return fmt.Errorf("resource %s: Terraform configuration with %s cannot be written", r.ID, k.Type())
 	}
