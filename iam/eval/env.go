@@ -19,6 +19,7 @@ type env struct {
 	actionLen       int
 	serviceLen      int    // of the part before the colon
 	serviceHash     uint32 // see hashService
+	keys            drawerKeys
 	resourceFence   int    // see fenceOf
 	partition       string // of the principal's ARN, "" if it has none
 	roleName        string // of a role or the role behind a session
@@ -48,6 +49,7 @@ func newEnv(in *Input) env {
 	}
 	e.serviceLen = max(0, strings.IndexByte(r.Action, ':'))
 	e.serviceHash = hashService(e.lowerAction()[:e.serviceLen])
+	e.keys = e.keysOf()
 	if e.resourceAccount == "" {
 		// Resources that belong to AWS itself have "aws" here, or nothing.
 		if account := segment(r.Resource, 4); len(account) == 12 && allDigits(account) {
@@ -89,16 +91,6 @@ func (e *env) lowerAction() []byte {
 		return e.long
 	}
 	return e.lower[:e.actionLen]
-}
-
-// hashService is FNV-1a. Comparing hashes first makes it cheap to find a
-// service among the few that a policy has.
-func hashService[T string | []byte](service T) uint32 {
-	hash := uint32(2166136261)
-	for i := range len(service) {
-		hash = (hash ^ uint32(service[i])) * 16777619
-	}
-	return hash
 }
 
 // isService reports whether the action is one of the service with this prefix,

@@ -24,8 +24,8 @@ func matchSlowly(tokens []token, s string, at int, r reach) bool {
 		return ok && matchSlowly(tokens[1:], rest, at+len(tok.text), r)
 	case tokenOne:
 		return len(s) > 0 && wildcard(1, false) && matchSlowly(tokens[1:], s[1:], at+1, r)
-	case tokenMany:
-		free := r.lastIsFree && len(tokens) == 1
+	case tokenMany, tokenVariable: // a variable of unknown value can be anything
+		free := tok.kind == tokenVariable || r.exempts(tokens, 0)
 		for n := range len(s) + 1 {
 			if wildcard(n, free) && matchSlowly(tokens[1:], s[n:], at+n, r) {
 				return true
@@ -41,11 +41,15 @@ func TestWildcardsAgreeWithExhaustiveSearch(t *testing.T) {
 	var ctx iam.Context
 	rapid.Check(t, func(t *rapid.T) {
 		written, s := alphabet.Draw(t, "pattern"), text.Draw(t, "text")
-		for _, r := range []reach{{}, {fence: fenceOf(s)}, {fence: fenceOf(s), lastIsFree: true}} {
+		fence := fenceOf(s)
+		for _, r := range []reach{{}, {fence: fence}, {fence: fence, lastIsFree: true}, {fence: fence, endsAreFree: true}} {
 			tokens := tokenize(written, patternSyntax{wildcards: true})
 			want := matchSlowly(tokens, s, 0, r)
 			if got := matchTokens(tokens, s, r, &ctx); got != truth(want) {
 				t.Fatalf("matchTokens(%q, %q, %+v) = %v, want %v", written, s, r, got, want)
+			}
+			if r.endsAreFree {
+				continue // compiled patterns have a shape of their own for a final *
 			}
 			compiled := compilePattern(written, patternSyntax{wildcards: true, arn: true})
 			if r.lastIsFree {
@@ -55,6 +59,26 @@ func TestWildcardsAgreeWithExhaustiveSearch(t *testing.T) {
 			}
 			if got := compiled.match(s, r, &ctx); got != truth(want) && compiled.shape != shapeAny {
 				t.Fatalf("compiled %q (shape %d) against %q with %+v = %v, want %v", written, compiled.shape, s, r, got, want)
+			}
+		}
+	})
+}
+
+func TestUnknownVariablesAgreeWithExhaustiveSearch(t *testing.T) {
+	parts := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", ":", ":", "*", "?", "${k}"}), 0, 10)
+	text := rapid.StringOfN(rapid.SampledFrom([]rune("ab::")), 0, 14, -1)
+	var ctx iam.Context
+	ctx.SetUnlistedUnknown()
+	rapid.Check(t, func(t *rapid.T) {
+		written, s := strings.Join(parts.Draw(t, "pattern"), ""), text.Draw(t, "text")
+		for _, r := range []reach{{}, {fence: fenceOf(s)}, {fence: fenceOf(s), lastIsFree: true}, {fence: fenceOf(s), endsAreFree: true}} {
+			tokens := tokenize(written, patternSyntax{wildcards: true, variables: true})
+			want := truth(matchSlowly(tokens, s, 0, r))
+			if strings.Contains(written, "${k}") {
+				want = min(want, maybe)
+			}
+			if got := matchTokens(tokens, s, r, &ctx); got != want {
+				t.Fatalf("matchTokens(%q, %q, %+v) = %v, want %v", written, s, r, got, want)
 			}
 		}
 	})

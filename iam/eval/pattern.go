@@ -166,6 +166,16 @@ type reach struct {
 	fence int
 	// lastIsFree exempts a * at the very end of the pattern.
 	lastIsFree bool
+	// endsAreFree exempts every * that ends a segment of the pattern.
+	endsAreFree bool
+}
+
+// exempts reports whether token i, a *, may match every colon.
+func (r reach) exempts(tokens []token, i int) bool {
+	if i == len(tokens)-1 {
+		return r.lastIsFree || r.endsAreFree
+	}
+	return r.endsAreFree && endsSegment(tokens, i)
 }
 
 // match reports whether s matches the pattern. It is maybe if that hangs on the
@@ -186,18 +196,26 @@ func (p *pattern) match(s string, r reach, ctx *iam.Context) tri {
 	return no
 }
 
+// endsSegment reports whether token i, a *, is the last of a segment of an ARN.
+func endsSegment(tokens []token, i int) bool {
+	return i == len(tokens)-1 || tokens[i+1].kind == tokenLiteral && strings.HasPrefix(tokens[i+1].text, ":")
+}
+
 // matchTokens walks through s once and lets the last * swallow more text
-// whenever the rest does not fit. Looking back further is not needed: as all
-// wildcards are stopped by the same colons, a longer match of an earlier * could
-// only move the later one to the right.
+// whenever the rest does not fit. Earlier ones need not be tried again, as all
+// that would do is move the last one to the right. Only if the last one has run
+// into a colon it cannot match, the last one before it that can has to.
 //
 // A variable whose key is unknown can have any value. It is walked over like a
 // free *, and a match is then only a maybe.
 func matchTokens(tokens []token, s string, r reach, ctx *iam.Context) tri {
+	type star struct {
+		token int // -1 if there is none yet
+		end   int // of what it swallowed
+	}
 	result := yes
-	t, i := 0, 0        // next token, next byte of s
-	back, from := -1, 0 // the last *, and the end of what it swallowed
-	backFree := false   // the last * may swallow every colon
+	t, i := 0, 0 // next token, next byte of s
+	last, free := star{-1, 0}, star{-1, 0}
 	for {
 		advanced := false
 		if t < len(tokens) {
@@ -211,7 +229,10 @@ func matchTokens(tokens []token, s string, r reach, ctx *iam.Context) tri {
 					t, i, advanced = t+1, i+1, true
 				}
 			case tokenMany:
-				back, from, backFree = t, i, r.lastIsFree && t == len(tokens)-1
+				last = star{t, i}
+				if r.exempts(tokens, t) {
+					free = last
+				}
 				t, advanced = t+1, true
 			case tokenVariable:
 				text, state := resolve(tok, ctx)
@@ -220,7 +241,7 @@ func matchTokens(tokens []token, s string, r reach, ctx *iam.Context) tri {
 					return no
 				case maybe:
 					result = maybe
-					back, from, backFree = t, i, true
+					last, free = star{t, i}, star{t, i}
 					t, advanced = t+1, true
 				case yes:
 					if strings.HasPrefix(s[i:], text) {
@@ -231,14 +252,22 @@ func matchTokens(tokens []token, s string, r reach, ctx *iam.Context) tri {
 		} else if i == len(s) {
 			return result
 		}
-		if advanced {
+		switch {
+		case advanced:
 			continue
-		}
-		if back < 0 || from >= len(s) || !backFree && s[from] == ':' && from < r.fence {
+		case last.token < 0 || last.end >= len(s):
 			return no
+		case last.token != free.token && s[last.end] == ':' && last.end < r.fence:
+			if free.token < 0 {
+				return no
+			}
+			last = free
 		}
-		from++
-		t, i = back+1, from
+		last.end++
+		if last.token == free.token {
+			free = last
+		}
+		t, i = last.token+1, last.end
 	}
 }
 
@@ -301,7 +330,8 @@ func compileResource(s string, variables bool) pattern {
 
 // matchResource matches a pattern of Resource against an ARN or "*".
 func (p *pattern) matchResource(e *env) tri {
-	return p.match(e.resource, reach{fence: e.resourceFence, lastIsFree: true}, e.context)
+	r := reach{fence: e.resourceFence, lastIsFree: true, endsAreFree: switchStarEndingSegmentCrossesColons}
+	return p.match(e.resource, r, e.context)
 }
 
 // matchARN matches a value of an ARN operator: segment by segment, and only

@@ -2,7 +2,6 @@ package eval
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
 )
@@ -14,11 +13,8 @@ type Policy struct {
 	source     iam.Policy
 	statements []statement
 
-	// byService lists the statements that could match an action of a service.
-	// Statements that could match any service are in every list and in
-	// anyService.
-	byService  []serviceCandidates
-	anyService candidates
+	// Which statements could match a request, by their effect.
+	allows, denies index
 }
 
 // A statement is a compiled statement.
@@ -54,8 +50,14 @@ func Compile(p *iam.Policy, kind iam.Kind, name string) (*Policy, error) {
 			return nil, fmt.Errorf("compile %s %q: Statement[%d]: %w", kind, name, i, err)
 		}
 		compiled.statements[i] = s
+		if s.deny {
+			compiled.denies.add(&s, int32(i))
+		} else {
+			compiled.allows.add(&s, int32(i))
+		}
 	}
-	compiled.index()
+	compiled.allows.sort()
+	compiled.denies.sort()
 	return compiled, nil
 }
 
@@ -185,73 +187,4 @@ func checkSymbols(s *iam.Statement) error {
 		}
 	}
 	return nil
-}
-
-// index fills byService and anyService.
-func (p *Policy) index() {
-	found := make(map[string]*candidates)
-	for i := range p.statements {
-		for service := range p.statements[i].services() {
-			found[service] = &candidates{}
-		}
-	}
-	for i := range p.statements {
-		services, deny := p.statements[i].services(), p.statements[i].deny
-		if services == nil {
-			p.anyService.add(int32(i), deny)
-		}
-		for service, c := range found {
-			if services == nil || services[service] {
-				c.add(int32(i), deny)
-			}
-		}
-	}
-	for service, c := range found {
-		p.byService = append(p.byService, serviceCandidates{hash: hashService(service), service: service, candidates: *c})
-	}
-}
-
-// services returns the services whose actions the statement could match, nil
-// for any.
-func (s *statement) services() map[string]bool {
-	if s.notAction {
-		return nil
-	}
-	services := make(map[string]bool)
-	for i := range s.actions {
-		service, _, ok := strings.Cut(s.actions[i].text, ":")
-		if !ok || s.actions[i].shape == shapeAny || strings.ContainsAny(service, "*?") {
-			return nil
-		}
-		services[service] = true
-	}
-	return services
-}
-
-// candidates are the statements that could match an action, in order.
-type candidates struct{ allow, deny []int32 }
-
-func (c *candidates) add(i int32, deny bool) {
-	if deny {
-		c.deny = append(c.deny, i)
-	} else {
-		c.allow = append(c.allow, i)
-	}
-}
-
-// serviceCandidates are the candidates for the actions of one service.
-type serviceCandidates struct {
-	hash    uint32
-	service string // in lower case
-	candidates
-}
-
-// candidates returns the statements that could match the request's action.
-func (p *Policy) candidates(e *env) *candidates {
-	for i := range p.byService {
-		if c := &p.byService[i]; c.hash == e.serviceHash && e.isService(c.service) {
-			return &c.candidates
-		}
-	}
-	return &p.anyService
 }

@@ -17,10 +17,15 @@ const (
 )
 
 var (
-	actions   = []string{"s3:GetObject", "S3:getobject", "s3:Get*", "s3:*", "*", "s3:PutObject", "sts:AssumeRole", "sts:*", "kms:Decrypt"}
+	actions = []string{
+		"s3:GetObject", "S3:getobject", "s3:Get*", "s3:*", "*", "s3:PutObject", "sts:AssumeRole", "sts:*", "kms:Decrypt",
+		"s3:G*", "s3:*Object", "s?:GetObject", "*:GetObject", "s3:???Object", "s3*", "st*:Assume*",
+	}
 	resources = []string{
 		"*", "arn:aws:s3:::data/*", "arn:aws:s3:::data/a.txt", "arn:aws:s3:::${aws:username}/*", "arn:aws:s3:::d?ta/a*t",
 		"arn:aws:iam::444455556666:role/target", "arn:aws:iam::*:role/*",
+		"arn:aws:s3:*:*:data/*", "arn:*:s3:::data/a.txt", "arn:aws:s3:::data*", "arn:aws:s3:::data/${aws:username}*", "arn:aws:s3:::*/a.txt",
+		"arn:aws:*", "arn:aws:s*:::data/*", "arn:aws:iam::*:role/target", "arn:aws:iam::444455556666:*", "arn:aws:iam:*:*:*/target", "data/*",
 	}
 	awsPrincipals = []string{
 		"*", account, "arn:aws:iam::111122223333:root", "arn:aws:iam::111122223333:user/alice", "arn:aws:iam::111122223333:role/reader",
@@ -330,6 +335,88 @@ func TestSplitPoliciesDecideTheSame(t *testing.T) {
 			t.Fatalf("together %s, apart %s", a, b)
 		}
 	})
+}
+
+// The index only chooses which statements are looked at: with all of them looked
+// at, the decision and its statements are the same.
+func TestIndexedPoliciesDecideTheSame(t *testing.T) {
+	all := func(p *eval.Policy) *eval.Policy {
+		if p == nil {
+			return nil
+		}
+		return eval.Unindexed(p)
+	}
+	list := func(in []*eval.Policy) []*eval.Policy {
+		var out []*eval.Policy
+		for _, p := range in {
+			out = append(out, all(p))
+		}
+		return out
+	}
+	levels := func(in [][]*eval.Policy) [][]*eval.Policy {
+		var out [][]*eval.Policy
+		for _, l := range in {
+			out = append(out, list(l))
+		}
+		return out
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		q := draw(t)
+		if rapid.Bool().Draw(t, "open") {
+			q.request.Context.SetUnknown(rapid.SampledFrom(keys).Draw(t, "unknown"))
+		}
+		in := q.input(t)
+		slow := &eval.Input{
+			Request: in.Request, Identity: list(in.Identity), Session: list(in.Session),
+			Boundary: all(in.Boundary), Resource: all(in.Resource), Endpoint: all(in.Endpoint),
+			ServiceControl: levels(in.ServiceControl), ResourceControl: levels(in.ResourceControl),
+		}
+		a, b := eval.Decide(in), eval.Decide(slow)
+		same := a.Verdict == b.Verdict && a.Layer == b.Layer && a.Level == b.Level && a.Side == b.Side
+		same = same && slices.EqualFunc(a.Statements(), b.Statements(), func(x, y eval.StatementRef) bool {
+			return x.Index == y.Index && x.Layer == y.Layer && x.Level == y.Level && x.Policy.Source().Statements[0].Effect == y.Policy.Source().Statements[0].Effect
+		})
+		if !same {
+			t.Fatalf("indexed %+v\nnot indexed %+v", a, b)
+		}
+	})
+}
+
+// An Index finds every policy that allows something by itself.
+func TestIndexFindsEveryGrant(t *testing.T) {
+	found := 0
+	rapid.Check(t, func(t *rapid.T) {
+		var policies []*eval.Policy
+		for range rapid.IntRange(0, 8).Draw(t, "policies") {
+			p, err := eval.Compile(policy(t, iam.KindIdentity), iam.KindIdentity, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			policies = append(policies, p)
+		}
+		policies = append(policies, nil)
+		q := draw(t)
+		q.request.Principal, q.request.ResourceAccount = callers[0], account
+		if q.request.Action == "sts:AssumeRole" {
+			q.request.Action = "iam:GetRole" // no trust policy in the way
+		}
+		got := eval.NewIndex(policies).Allowing(q.request.Action, q.request.Resource)
+		for i, p := range policies {
+			if p == nil {
+				continue
+			}
+			d := eval.Decide(&eval.Input{Request: &q.request, Identity: []*eval.Policy{p}})
+			if d.Allowed() && !slices.Contains(got, i) {
+				t.Fatalf("policy %d allows %s on %s, but was not found: %s", i, q.request.Action, q.request.Resource, p.Source().Canonical())
+			}
+			if d.Allowed() {
+				found++
+			}
+		}
+	})
+	if found == 0 {
+		t.Error("no policy ever allowed anything")
+	}
 }
 
 // What is decided in spite of unknown keys must hold whatever they turn out to

@@ -80,42 +80,44 @@ type answer struct {
 	by   StatementRef
 }
 
-// hear takes in what one statement says, if it is more than was known.
+// hear takes in what one statement of a policy says, if it is more than was
+// known. Of statements that say the same the one written first counts, in
+// whatever order they are heard.
 func (a *answer) hear(says tri, p *Policy, index int32, layer Layer, level int) {
-	if says > a.says {
+	if says > a.says || says == a.says && says != no && p == a.by.Policy && index < a.by.Index {
 		*a = answer{says, StatementRef{Policy: p, Index: index, Layer: layer, Level: int8(min(level, 127))}}
 	}
 }
 
 // denies reports whether a Deny statement of the policy matches.
 func (a *answer) denies(e *env, p *Policy, layer Layer, level int) {
-	if p == nil {
-		return
-	}
-	for _, i := range p.candidates(e).deny {
-		s := &p.statements[i]
-		says := s.matches(e)
-		if says > a.says {
-			named := s.names(e)
-			a.hear(and(says, named.best()), p, i, layer, level)
-		}
-		if a.says == yes {
-			return
-		}
+	if p != nil && a.says != yes {
+		a.consult(e, p, &p.denies, layer, level)
 	}
 }
 
 // allows reports whether an Allow statement of the policy matches.
 func (a *answer) allows(e *env, p *Policy, layer Layer, level int) {
-	for _, i := range p.candidates(e).allow {
-		if a.says == yes {
-			return
-		}
-		s := &p.statements[i]
-		says := s.matches(e)
-		if says > a.says {
-			named := s.names(e)
-			a.hear(and(says, named.best()), p, i, layer, level)
+	if a.says != yes {
+		a.consult(e, p, &p.allows, layer, level)
+	}
+}
+
+// consult compares the statements that could match, except those that could
+// not add to what is known.
+func (a *answer) consult(e *env, p *Policy, candidates *index, layer Layer, level int) {
+	for d, more := candidates.used.next(); d < drawers; d, more = more.next() {
+		for _, c := range candidates.find(d, &e.keys) {
+			if a.says == yes && a.by.Index < c.at {
+				break
+			}
+			s := &p.statements[c.at]
+			says := s.matches(e)
+			if says != no && s.principals != nil {
+				named := s.names(e)
+				says = and(says, named.best())
+			}
+			a.hear(says, p, c.at, layer, level)
 		}
 	}
 }
@@ -149,14 +151,16 @@ func (e *env) grants(p *Policy) grants {
 	if p == nil {
 		return g
 	}
-	for _, i := range p.candidates(e).allow {
-		s := &p.statements[i]
-		says := s.matches(e)
-		if says == no {
-			continue
-		}
-		for grade, named := range s.names(e) {
-			g[grade].hear(and(says, named), p, i, LayerResource, 0)
+	for d, more := p.allows.used.next(); d < drawers; d, more = more.next() {
+		for _, c := range p.allows.find(d, &e.keys) {
+			s := &p.statements[c.at]
+			says := s.matches(e)
+			if says == no {
+				continue
+			}
+			for grade, named := range s.names(e) {
+				g[grade].hear(and(says, named), p, c.at, LayerResource, 0)
+			}
 		}
 	}
 	return g

@@ -65,6 +65,17 @@ const (
 	//
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 	switchRootUserCannotAssumeRoles = true
+
+	// A * that is the last character of any segment of a Resource can reach over
+	// the colon after it, not only a * at the very end.
+	//
+	// "If the * wildcard is the last character of a resource ARN segment, it can
+	// expand to match beyond the colon boundaries"
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html)
+	// can be read either way; the same page says that wildcards are used within
+	// segments. We let only the last * of the whole pattern do so, which allows
+	// less and, under NotResource with Deny, denies more.
+	switchStarEndingSegmentCrossesColons = false
 )
 
 // A controlledService is a service whose resources RCPs apply to.
