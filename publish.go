@@ -50,6 +50,16 @@ type publisher struct {
 	mu        sync.Mutex
 	found     string                       // the bucket's region once it is known
 	published map[string]publishedTemplate // :: SHA-256 of the bytes → where they are
+	attempts  map[string]*publishing       // :: SHA-256 of the bytes → the attempt that is under way
+}
+
+// A publishing is one attempt to publish a template, for all who want it at that
+// time.
+type publishing struct {
+	done     chan struct{} // closed when the rest is set
+	template publishedTemplate
+	err      error
+	given    bool // up, because its caller went away
 }
 
 // newPublisher makes the publisher of a client. New calls it once the client is
@@ -64,6 +74,7 @@ func newPublisher(c *Client) *publisher {
 		call:      c.call,
 		now:       c.now,
 		published: make(map[string]publishedTemplate),
+		attempts:  make(map[string]*publishing),
 	}
 }
 
@@ -86,20 +97,48 @@ func (p *publisher) publish(ctx context.Context, body []byte) (publishedTemplate
 		return publishedTemplate{}, NewError(CodeTemplate, "template: "+err.Error(), "", nil)
 	}
 	t := p.locate(body)
-	if t, ok := p.remembered(t.SHA256); ok {
-		return t, nil
+	for {
+		p.mu.Lock()
+		if published, ok := p.published[t.SHA256]; ok {
+			p.mu.Unlock()
+			return published, nil
+		}
+		attempt, others := p.attempts[t.SHA256]
+		if !others {
+			attempt = &publishing{done: make(chan struct{})}
+			p.attempts[t.SHA256] = attempt
+		}
+		p.mu.Unlock()
+		if !others {
+			p.attempt(ctx, attempt, t, body)
+			return attempt.template, attempt.err
+		}
+		// Many onboardings may begin before the first of them has published.
+		select {
+		case <-attempt.done:
+		case <-ctx.Done():
+			return publishedTemplate{}, p.failed(ctx.Err())
+		}
+		if !attempt.given {
+			return attempt.template, attempt.err
+		}
 	}
+}
+
+// attempt publishes a template and tells everybody who waits for it.
+func (p *publisher) attempt(ctx context.Context, attempt *publishing, t publishedTemplate, body []byte) {
 	sum := sha256.Sum256(body)
-	region, err := p.put(ctx, t.Key, body, sum[:])
-	if err != nil {
-		return publishedTemplate{}, err
-	}
-	t.Region = region
-	t.URL = objectURL(t.Bucket, region, t.Key)
+	t.Region, attempt.err = p.put(ctx, t.Key, body, sum[:])
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.published[t.SHA256] = t
-	return t, nil
+	if attempt.err == nil {
+		t.URL = objectURL(t.Bucket, t.Region, t.Key)
+		attempt.template = t
+		p.published[t.SHA256] = t
+	}
+	attempt.given = attempt.err != nil && ctx.Err() != nil
+	delete(p.attempts, t.SHA256)
+	close(attempt.done)
 }
 
 // locate says where a template is or would be, without asking S3. As long as
@@ -122,13 +161,6 @@ func unreachable(err error) bool {
 	var call *callError
 	return errors.As(err, &ours) && ours.Code == CodePublish && errors.As(ours.Cause(), &call) &&
 		(call.code == "" && call.status == 0 || call.status >= http.StatusInternalServerError)
-}
-
-func (p *publisher) remembered(hash string) (publishedTemplate, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t, ok := p.published[hash]
-	return t, ok
 }
 
 // put writes the object if it does not exist, and returns the bucket's region.

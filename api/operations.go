@@ -8,9 +8,15 @@ import (
 	"github.com/crossaccount/crossaccount"
 )
 
-// Bounds of what a process does in the background.
+// Bounds of what a process does in the background. A verification makes about
+// ten calls of STS, each some ten milliseconds long, so more of them at work
+// would only share the vendor's 600 calls per second among themselves. The others
+// wait for their turn.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 const (
-	maxRunning       = 256
+	maxAtWork        = 64
+	maxRunning       = 10_000 // with those that wait
 	maxRemembered    = 10_000
 	operationTimeout = 15 * time.Minute // more than any verification's patience
 	rememberedFor    = 15 * time.Minute
@@ -23,6 +29,7 @@ type operations struct {
 	base   context.Context // ends when the handler is closed in haste
 	cancel context.CancelFunc
 	group  sync.WaitGroup
+	turns  chan struct{} // holds one for each operation at work
 
 	mu      sync.Mutex
 	closed  bool
@@ -42,7 +49,7 @@ type operation struct {
 }
 
 func newOperations(now func() time.Time) *operations {
-	o := &operations{now: now, latest: make(map[string]*operation)}
+	o := &operations{now: now, turns: make(chan struct{}, maxAtWork), latest: make(map[string]*operation)}
 	o.base, o.cancel = context.WithCancel(context.Background())
 	return o
 }
@@ -79,7 +86,7 @@ func (o *operations) start(ctx context.Context, customerID, integrationID, kind,
 		defer o.group.Done()
 		ctx, cancel := context.WithTimeout(base, operationTimeout)
 		defer cancel()
-		report, err := run(ctx)
+		report, err := o.inTurn(ctx, run)
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.running--
@@ -87,6 +94,17 @@ func (o *operations) start(ctx context.Context, customerID, integrationID, kind,
 		close(op.done)
 	}()
 	return op, nil
+}
+
+// inTurn runs an operation when it is its turn.
+func (o *operations) inTurn(ctx context.Context, run func(context.Context) (*crossaccount.Report, error)) (*crossaccount.Report, error) {
+	select {
+	case o.turns <- struct{}{}:
+	case <-ctx.Done():
+		return nil, crossaccount.NewError(crossaccount.CodeCancelled, "it did not begin in time", "ask again", ctx.Err())
+	}
+	defer func() { <-o.turns }()
+	return run(ctx)
 }
 
 // forget drops what ended long ago, and anything that ended if there is too

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -129,13 +130,19 @@ type identities struct {
 	probe           *aws.Config // nil if none is configured
 }
 
+// keptConnections is how many connections to each of AWS's hosts are kept. With
+// the SDK's 10, most calls of many verifications at once would begin with a TLS
+// handshake.
+const keptConnections = 100
+
 // identify finds out where credentials come from, without asking for any.
 func identify(ctx context.Context, config *Config, service *crossaccount.Config) (*identities, error) {
 	region := service.DefaultRegion
 	if region == "" {
 		region = crossaccount.DefaultRegion
 	}
-	ambient, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithDefaultRegion(region))
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = keptConnections })
+	ambient, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithDefaultRegion(region), awsconfig.WithHTTPClient(client))
 	if err != nil {
 		// The SDK's message may quote the files it read.
 		return nil, crossaccount.NewError(crossaccount.CodeInvalidConfig, "the AWS configuration of this process cannot be loaded", "check the AWS_ variables and the shared configuration files", err)
