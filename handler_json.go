@@ -133,7 +133,7 @@ func (c *Client) completeJSON(w http.ResponseWriter, r *http.Request) (int, any,
 	}
 	w.Header().Set("Location", "status?"+where.Encode())
 	w.Header().Set("Retry-After", retryAfter)
-	return http.StatusAccepted, c.statusOf(integration), nil
+	return http.StatusAccepted, c.Status(integration), nil
 }
 
 func (c *Client) statusJSON(_ http.ResponseWriter, r *http.Request) (int, any, error) {
@@ -149,10 +149,12 @@ func (c *Client) statusJSON(_ http.ResponseWriter, r *http.Request) (int, any, e
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, c.statusOf(integration), nil
+	return http.StatusOK, c.Status(integration), nil
 }
 
-func (c *Client) statusOf(integration *Integration) *IntegrationStatus {
+// Status says where the onboarding of a record stands, with what goes on in this
+// process on the setup page and in the handler.
+func (c *Client) Status(integration *Integration) *IntegrationStatus {
 	status := &IntegrationStatus{
 		CustomerID: integration.CustomerID, IntegrationID: integration.ID, State: integration.State,
 		AccountID: integration.AccountID, RoleARN: integration.RoleARN,

@@ -3,6 +3,7 @@ package crossaccount
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
@@ -164,9 +165,47 @@ func (c *Client) start(ctx context.Context, in IntegrationRequest) (*Integration
 	}
 }
 
+type requestKey struct{}
+
+// WithRequestKey makes the start of an onboarding safe to repeat with the same
+// key at any time, also after a crash and after the onboarding was completed:
+// the first one with the key for a customer that makes an integration decides
+// its id by the key, and later ones find it. Keys are chosen by the caller, at
+// random.
+func WithRequestKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, requestKey{}, key)
+}
+
+// keyedID returns the id of the integration that a request with a key makes, or
+// "" if it has none.
+func (c *Client) keyedID(ctx context.Context, customerID string) (string, error) {
+	key, _ := ctx.Value(requestKey{}).(string)
+	if key == "" {
+		return "", nil
+	}
+	index, err := c.encryptor.BlindIndex(ctx, "request_key", frame(nil, customerID, key))
+	if err != nil {
+		return "", err
+	}
+	return "int-" + hex.EncodeToString(index[:min(16, len(index))]), nil
+}
+
 // find returns the integration that a request continues: the named one, else
-// the one of the declared account, else the open one, else nil.
+// the one that the same request made before, else the one of the declared
+// account, else the open one, else nil.
 func (c *Client) find(ctx context.Context, in IntegrationRequest) (*Integration, error) {
+	if in.IntegrationID == "" {
+		keyed, err := c.keyedID(ctx, in.CustomerID)
+		if err != nil {
+			return nil, err
+		}
+		if keyed != "" {
+			made, err := c.storage.Get(ctx, in.CustomerID, keyed)
+			if err == nil || CodeOf(err) != CodeUnknownIntegration {
+				return made, err
+			}
+		}
+	}
 	if in.IntegrationID != "" {
 		integration, err := c.storage.Get(ctx, in.CustomerID, in.IntegrationID)
 		if CodeOf(err) == CodeUnknownIntegration {
@@ -242,6 +281,11 @@ func (c *Client) create(ctx context.Context, in IntegrationRequest) (*Integratio
 		integration.PendingKey = "account " + in.AccountID
 	}
 	var err error
+	if integration.ID == "" {
+		if integration.ID, err = c.keyedID(ctx, in.CustomerID); err != nil {
+			return nil, err
+		}
+	}
 	if integration.ID == "" {
 		if integration.ID, err = c.newID("int-"); err != nil {
 			return nil, err

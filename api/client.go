@@ -215,7 +215,7 @@ func (c *Client) operate(ctx context.Context, id, kind, customerID string, reque
 		}
 		switch operation := out.Operation; {
 		case operation == nil:
-			return nil, crossaccount.NewError(CodeNotReady, "the server no longer knows what became of the "+kind, "ask again; it continues with what is stored", nil)
+			return nil, crossaccount.NewError(CodeInterrupted, "the server no longer knows what became of the "+kind, "ask again; it continues with what is stored", nil)
 		case operation.Running:
 		case operation.Problem != nil:
 			return nil, operation.Problem.err()

@@ -24,13 +24,15 @@
 //
 // Verifying may take longer than a request should. Such requests are answered
 // with 202, a Location and Retry-After; the integration shows how it went. What
-// runs is known to this process only: if it ends, ask again, and verification
-// continues with what is stored.
+// runs is known to this process only: if it ends, the integration shows a
+// verification that was interrupted; ask again, and it continues with what is
+// stored.
 //
 // A POST with an Idempotency-Key is carried out once: the same request with the
 // same key gets the same answer for a day, another request with that key is
-// refused with 422. Keys are kept in memory and do not survive a restart, after
-// which the request is carried out again. That is harmless: starting again
-// continues the pending onboarding with the same external ID, and completing or
-// revoking again changes nothing.
+// refused with 422. With Options.Answers, as in `crossaccount serve`, that also
+// holds after a crash. An onboarding is not begun twice with one key even if
+// the process ended before it could answer, because the key decides the
+// integration's id. Refusals are kept in memory, and 202 is not kept: repeating
+// the request joins what still runs.
 package api

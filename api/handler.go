@@ -50,6 +50,12 @@ type Options struct {
 	// 202, DefaultWait if 0, and never more than half of the timeout.
 	RequestTimeout, Wait time.Duration
 
+	// Answers keeps the answers to requests with idempotency keys beyond the
+	// life of the process, sealed with Encryptor, which must then be given.
+	// Without it they are kept in memory.
+	Answers   AnswerStore
+	Encryptor crossaccount.Encryptor
+
 	// Ready is asked by /readyz besides the storage; nil means always ready.
 	Ready func(context.Context) error
 }
@@ -75,6 +81,8 @@ func New(client *crossaccount.Client, options Options) (*Handler, error) {
 		return nil, invalidOptions("Authenticate is nil, so nobody could be let in")
 	case options.RequestTimeout < 0 || options.Wait < 0:
 		return nil, invalidOptions("RequestTimeout and Wait must not be negative")
+	case options.Answers != nil && options.Encryptor == nil:
+		return nil, invalidOptions("Answers needs an Encryptor, because answers contain external IDs")
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()
@@ -94,7 +102,7 @@ func New(client *crossaccount.Client, options Options) (*Handler, error) {
 		options:     options,
 		mux:         http.NewServeMux(),
 		operations:  newOperations(options.Now),
-		answers:     newAnswerCache(options.Now),
+		answers:     newAnswerCache(options),
 		crossOrigin: http.NewCrossOriginProtection(),
 	}
 	return h, h.routes()

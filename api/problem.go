@@ -23,6 +23,7 @@ const (
 	CodeKeyInUse         crossaccount.Code = "idempotency_key_in_use" // the first request with the key is not answered yet
 	CodeBusy             crossaccount.Code = "busy"                   // too much is going on; retryable
 	CodeNotReady         crossaccount.Code = "not_ready"              // the server starts, stops or has no storage; retryable
+	CodeInterrupted      crossaccount.Code = "interrupted"            // the process that verified has ended; retryable
 	CodeInternal         crossaccount.Code = "internal"               // a fault of ours
 )
 
@@ -48,7 +49,7 @@ func StatusOf(code crossaccount.Code) int {
 		return http.StatusUnprocessableEntity
 	case CodeBusy:
 		return http.StatusTooManyRequests
-	case CodeNotReady:
+	case CodeNotReady, CodeInterrupted:
 		return http.StatusServiceUnavailable
 	default:
 		return crossaccount.StatusOf(code)
@@ -59,7 +60,7 @@ func StatusOf(code crossaccount.Code) int {
 // codes that only an API has.
 func Retryable(code crossaccount.Code) bool {
 	switch code {
-	case CodeTooSlow, CodeKeyInUse, CodeBusy, CodeNotReady:
+	case CodeTooSlow, CodeKeyInUse, CodeBusy, CodeNotReady, CodeInterrupted:
 		return true
 	default:
 		return code.Retryable()

@@ -122,7 +122,7 @@ func (h *Handler) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	out := &listOutput{IntegrationPage{Integrations: make([]Integration, 0, len(page.Integrations)), Next: page.Next}}
 	for _, i := range page.Integrations {
-		out.Body.Integrations = append(out.Body.Integrations, shown(i, h.operations.shown(i.CustomerID, i.ID)))
+		out.Body.Integrations = append(out.Body.Integrations, h.shown(i, h.operations.shown(i.CustomerID, i.ID)))
 	}
 	return out, nil
 }
@@ -147,7 +147,23 @@ func (h *Handler) integration(ctx context.Context, customerID, id string) (Integ
 	if err != nil {
 		return Integration{}, err
 	}
-	return shown(record, operation), nil
+	return h.shown(record, operation), nil
+}
+
+// shown returns what of a record may be shown. A verification that nobody in
+// this process carries out is shown as one that ended, so that no client waits
+// for it.
+func (h *Handler) shown(record *crossaccount.Integration, operation *Operation) Integration {
+	if operation == nil && record.State == crossaccount.StateVerifying && record.Candidate != nil {
+		switch candidate := record.Candidate; {
+		case h.client.Status(record).Verifying: // on the setup page
+			operation = &Operation{Kind: KindVerify, Running: true, StartedAt: candidate.PresentedAt}
+		case candidate.Report == nil:
+			operation = &Operation{Kind: KindVerify, StartedAt: candidate.PresentedAt, Problem: newProblem(CodeInterrupted,
+				"a verification was begun, and this server does not go on with it: probably it was restarted", "verify the same role again; it continues")}
+		}
+	}
+	return shown(record, operation)
 }
 
 func (h *Handler) verify(ctx context.Context, in *roleInput) (*operationOutput, error) {

@@ -52,6 +52,8 @@ func signedIn(r *http.Request) (string, error) {
 type world struct {
 	*testing.T
 	box      *sandboxtest.Sandbox
+	client   *crossaccount.Client
+	options  api.Options
 	handler  *api.Handler
 	url      string
 	log      *syncBuffer
@@ -106,6 +108,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	for _, c := range change {
 		c(&options)
 	}
+	w.client, w.options = client, options
 	if w.handler, err = api.New(client, options); err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +122,24 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	w.url = server.URL
 	w.operator = w.newClient(api.WithToken(operatorToken))
 	return w
+}
+
+// restart makes another handler, as the next process would, and leaves the first
+// one behind as if that had been killed.
+func (w *world) restart(change ...func(*api.Options)) {
+	w.Helper()
+	options := w.options
+	for _, c := range change {
+		c(&options)
+	}
+	handler, err := api.New(w.client, options)
+	if err != nil {
+		w.Fatal(err)
+	}
+	server := httptest.NewServer(conforming(w.T, handler))
+	w.Cleanup(server.Close)
+	w.url = server.URL
+	w.operator = w.newClient(api.WithToken(operatorToken))
 }
 
 func (w *world) newClient(options ...api.ClientOption) *api.Client {

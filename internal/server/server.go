@@ -28,11 +28,12 @@ import (
 
 // A Server is an assembled server. Nothing listens until [Server.Run].
 type Server struct {
-	config *Config
-	log    *slog.Logger
-	store  *sqlite.Store
-	client *crossaccount.Client
-	site   *Site
+	config    *Config
+	log       *slog.Logger
+	store     *sqlite.Store
+	encryptor crossaccount.Encryptor
+	client    *crossaccount.Client
+	site      *Site
 }
 
 // New opens the database and the keys, making them if there are none, and
@@ -62,8 +63,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	encryptor, err := crossaccount.NewAESEncryptor(keys)
-	if err != nil {
+	if s.encryptor, err = crossaccount.NewAESEncryptor(keys); err != nil {
 		return err
 	}
 	if err := s.openStore(ctx); err != nil {
@@ -77,7 +77,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	if identities.probe != nil {
 		options = append(options, crossaccount.WithProbe(*identities.probe))
 	}
-	options = append(options, crossaccount.WithStorage(s.store), crossaccount.WithEncryption(encryptor),
+	options = append(options, crossaccount.WithStorage(s.store), crossaccount.WithEncryption(s.encryptor),
 		crossaccount.WithLogger(s.log), crossaccount.WithTenantResolver(PageCustomer))
 	if s.client, err = crossaccount.New(service, options...); err != nil {
 		return err
@@ -91,6 +91,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	}
 	s.site, err = NewSite(s.client, SiteOptions{
 		Authenticate: authenticate, LoopbackNamesOnly: s.config.OperatorToken == "",
+		Answers: s.store, Encryptor: s.encryptor,
 		TLS: s.config.TLSCertificateFile != "", Logger: s.log, Version: Version(),
 	})
 	return err
@@ -233,7 +234,7 @@ func (s *Server) Handler() http.Handler { return s.site }
 
 // Local returns a client of the API that works within the process, as operator.
 func (s *Server) Local() (*api.Client, error) {
-	handler, err := api.New(s.client, api.Options{Authenticate: api.Trusting(), Logger: s.log})
+	handler, err := api.New(s.client, api.Options{Authenticate: api.Trusting(), Logger: s.log, Answers: s.store, Encryptor: s.encryptor})
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,11 @@ type SiteOptions struct {
 	// 127.0.0.1.
 	LoopbackNamesOnly bool
 
+	// Answers and Encryptor keep the answers to requests with idempotency keys;
+	// see [api.Options].
+	Answers   api.AnswerStore
+	Encryptor crossaccount.Encryptor
+
 	TLS     bool // the site is served with TLS by us
 	Logger  *slog.Logger
 	Version string
@@ -66,7 +71,10 @@ type Site struct {
 // NewSite makes the site of a client, which must have been made with
 // [PageCustomer] as its tenant resolver.
 func NewSite(client *crossaccount.Client, options SiteOptions) (*Site, error) {
-	handler, err := api.New(client, api.Options{Authenticate: options.Authenticate, Logger: options.Logger, Version: options.Version})
+	handler, err := api.New(client, api.Options{
+		Authenticate: options.Authenticate, Logger: options.Logger, Version: options.Version,
+		Answers: options.Answers, Encryptor: options.Encryptor,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,9 @@ func NewWorld(ctx context.Context, folder string) (*World, error) {
 		return nil, err
 	}
 	// The template bucket demands TLS.
-	w.server = httptest.NewTLSServer(w.Box)
+	w.server = httptest.NewUnstartedServer(w.Box)
+	w.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // servers are killed
+	w.server.StartTLS()
 	bundle := filepath.Join(folder, "aws.pem")
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.server.Certificate().Raw})
 	err = errors.Join(

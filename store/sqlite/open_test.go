@@ -92,7 +92,7 @@ func TestOpenRefusesAndTouchesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, says := range map[string]string{
-		newer:                                    "written by a newer version of this program: its tables have version 99, this program knows 1",
+		newer:                                    "written by a newer version of this program: its tables have version 99, this program knows 2",
 		foreign:                                  "database of another program",
 		text:                                     "not a SQLite database",
 		folder:                                   "the database file cannot be read",

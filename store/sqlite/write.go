@@ -52,7 +52,7 @@ const (
 func (s *Store) prepare(ctx context.Context) error {
 	for _, text := range []string{
 		insertIntegration, updateIntegration, whyNotUpdated, roleHeldByOther, claimExternalID, ownsExternalID,
-		insertAudit, insertEvent, deleteEvents,
+		insertAudit, insertEvent, deleteEvents, insertAnswer, deleteAnswers,
 	} {
 		statement, err := s.writer.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with the database
 		if err != nil {
