@@ -5,10 +5,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,9 +22,9 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
 
-// maxFormSize limits the body of a request of the query protocol. The largest
-// that AWS accepts hold a template of 51,200 bytes, which form encoding may
-// triple, and 200 parameters.
+// maxFormSize limits the body of a request, unless its service has a limit of
+// its own. The largest that AWS accepts in the query protocol hold a template
+// of 51,200 bytes, which form encoding may triple, and 200 parameters.
 const maxFormSize = 2 << 20
 
 // ServeHTTP answers a request to any of the services, and a browser's request
@@ -94,7 +96,7 @@ func (x *exchange) serve() error {
 	}
 	if x.service == nil {
 		return wire.Errorf(http.StatusNotImplemented, "NotImplemented",
-			"the sandbox has no service %q; it has cloudformation, iam, s3 and sts", x.name)
+			"the sandbox has no service %q; it has %s", x.name, strings.Join(slices.Sorted(maps.Keys(x.sandbox.services)), ", "))
 	}
 	var caller authz.Caller
 	if signature == nil {
@@ -119,10 +121,18 @@ func (x *exchange) serve() error {
 		Referer:   r.Referer(),
 		Secure:    r.TLS != nil,
 	})
-	if x.name == "s3" {
+	switch x.service.protocol {
+	case storageProtocol:
 		r.Body = &payload{r.Body, x}
-	} else if err := x.parseForm(); err != nil {
-		return err
+	case queryProtocol:
+		if err := x.parseForm(); err != nil {
+			return err
+		}
+	case jsonProtocol:
+		if r.Method != http.MethodPost {
+			return wire.Errorf(http.StatusMethodNotAllowed, "UnknownOperationException", "requests to %s are made with POST", x.name)
+		}
+	case restProtocol:
 	}
 	x.service.handler.ServeAPI(x.answer, r, x.call)
 	return nil
@@ -172,6 +182,13 @@ func (x *exchange) findService(signature *sigv4.Signature) error {
 // guessService finds the service of an unsigned request to a local address.
 func (x *exchange) guessService() string {
 	r := x.request
+	if target, _, ok := strings.Cut(r.Header.Get("X-Amz-Target"), "."); ok {
+		for name, service := range x.sandbox.services {
+			if slices.Contains(service.targets, target) {
+				return name
+			}
+		}
+	}
 	values := r.URL.Query()
 	if isForm(r) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxFormSize))
@@ -208,7 +225,11 @@ func (x *exchange) authenticate(signature *sigv4.Signature) (authz.Caller, error
 	if problem != nil && !errors.Is(problem, authz.ErrExpiredToken) {
 		return authz.Caller{}, problem
 	}
-	if err := signature.Verify(x.request, credential.Secret, x.now, maxFormSize); err != nil {
+	limit := int64(maxFormSize)
+	if x.service.maxBody != 0 {
+		limit = x.service.maxBody
+	}
+	if err := signature.Verify(x.request, credential.Secret, x.now, limit); err != nil {
 		return authz.Caller{}, err
 	}
 	if problem != nil {
@@ -270,8 +291,10 @@ func (x *exchange) refuse(err *wire.Error) {
 	switch {
 	case x.name == "s3":
 		s3api.WriteError(x.answer, x.request, x.id, err)
-	case x.service != nil:
+	case x.service != nil && x.service.protocol == queryProtocol:
 		wire.WriteQueryError(x.answer, x.service.namespace, x.id, err)
+	case x.service != nil:
+		wire.WriteJSONError(x.answer, x.id, err)
 	case strings.Contains(x.request.Header.Get("Content-Type"), "json"):
 		wire.WriteJSONError(x.answer, x.id, err)
 	default:
@@ -364,6 +387,9 @@ func (n *noted) Write(b []byte) (int, error) {
 func (n *noted) Unwrap() http.ResponseWriter { return n.ResponseWriter }
 
 func (n *noted) code() string {
+	if code := n.Header().Get("X-Amzn-Errortype"); code != "" {
+		return code
+	}
 	_, rest, ok := bytes.Cut(n.start, []byte("<Code>"))
 	if !ok {
 		return ""

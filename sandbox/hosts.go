@@ -39,7 +39,7 @@ func parseHost(host string) (endpoint, bool) {
 			}
 			return endpoint{service: "s3", region: region, partition: partition.ID}, true
 		}
-		m := endpointPattern.FindStringSubmatch(rest)
+		m := endpointPattern.FindStringSubmatch(commonName(rest))
 		if m == nil {
 			return endpoint{}, false
 		}
@@ -60,6 +60,33 @@ func parseHost(host string) (endpoint, bool) {
 		return endpoint{}, false
 	}
 	return endpoint{}, false
+}
+
+// otherNames are endpoints whose name is not "service.region". SDKs choose the
+// account's own endpoint of DynamoDB and Kinesis when they know the account.
+//
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
+var otherNames = []struct {
+	pattern *regexp.Regexp
+	service string
+}{
+	{regexp.MustCompile(`^\d{12}\.ddb\.([a-z0-9-]+)$`), "dynamodb"},
+	{regexp.MustCompile(`^streams\.dynamodb\.([a-z0-9-]+)$`), "dynamodb"},
+	{regexp.MustCompile(`^\d{12}\.(?:control|data)-kinesis\.([a-z0-9-]+)$`), "kinesis"},
+	{regexp.MustCompile(`^api\.ecr\.([a-z0-9-]+)$`), "ecr"},
+	{regexp.MustCompile(`^sync-states\.([a-z0-9-]+)$`), "states"},
+	{regexp.MustCompile(`^[a-z0-9]+\.execute-api\.([a-z0-9-]+)$`), "execute-api"},
+}
+
+// commonName returns an endpoint's name before the partition's suffix as
+// "service.region".
+func commonName(rest string) string {
+	for _, other := range otherNames {
+		if m := other.pattern.FindStringSubmatch(rest); m != nil {
+			return other.service + "." + m[1]
+		}
+	}
+	return rest
 }
 
 // isLocalName reports whether a browser can only have got this host from

@@ -16,9 +16,12 @@ import (
 // service. The signature may be nil if it could not be read.
 func (x *exchange) refusal(err error, signature *sigv4.Signature) *wire.Error {
 	var e *wire.Error
-	if x.name == "s3" {
+	switch {
+	case x.name == "s3":
 		e = x.storageRefusal(err, signature)
-	} else {
+	case x.service != nil && x.service.protocol != queryProtocol:
+		e = jsonRefusal(err)
+	default:
 		e = queryRefusal(err)
 	}
 	if e == nil {
@@ -51,6 +54,31 @@ func queryRefusal(err error) *wire.Error {
 	default:
 		return wire.Errorf(http.StatusForbidden, "SignatureDoesNotMatch", "%s", wrong.Detail)
 	}
+}
+
+// jsonRefusal has the words of the services with JSON protocols: those of the
+// query services with codes of their own.
+//
+// https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html
+func jsonRefusal(err error) *wire.Error {
+	e := queryRefusal(err)
+	if e == nil {
+		return nil
+	}
+	e.Status = http.StatusBadRequest
+	switch e.Code {
+	case "ExpiredToken":
+		e.Code = "ExpiredTokenException"
+	case "InvalidClientTokenId":
+		e.Code = "UnrecognizedClientException"
+	case "IncompleteSignature":
+		e.Code = "IncompleteSignatureException"
+	case "SignatureDoesNotMatch":
+		e.Code = "InvalidSignatureException"
+	case "MalformedInput":
+		e.Code = "SerializationException"
+	}
+	return e
 }
 
 // storageRefusal has the words of S3.
@@ -121,10 +149,14 @@ func (x *exchange) wrongScope(what, expected, got string) *wire.Error {
 		}
 		return e
 	}
-	if what == "service" {
-		return wire.Errorf(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to correct service: '%s'. ", expected)
+	code := "SignatureDoesNotMatch"
+	if x.service != nil && x.service.protocol != queryProtocol {
+		code = "InvalidSignatureException"
 	}
-	return wire.Errorf(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to a valid region. ")
+	if what == "service" {
+		return wire.Errorf(http.StatusForbidden, code, "Credential should be scoped to correct service: '%s'. ", expected)
+	}
+	return wire.Errorf(http.StatusForbidden, code, "Credential should be scoped to a valid region. ")
 }
 
 // missingSignature answers an unsigned request to a query service.
@@ -135,6 +167,9 @@ func (x *exchange) missingSignature() error {
 		case "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity":
 			return wire.NotImplemented("sts", action)
 		}
+	}
+	if x.service.protocol != queryProtocol {
+		return wire.BadRequest("MissingAuthenticationTokenException", "Request is missing Authentication Token")
 	}
 	return wire.Errorf(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
 }

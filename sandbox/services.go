@@ -21,12 +21,30 @@ type service struct {
 		ServeAPI(http.ResponseWriter, *http.Request, *authz.Call)
 	}
 
-	// version is that of the query protocol's API, by which requests that are
-	// neither signed nor sent to a name of AWS are told apart. It is empty for
-	// S3, which has a protocol of its own.
+	protocol protocol
+
+	// version is that of a query API, by which requests that are neither
+	// signed nor sent to a name of AWS are told apart.
 	version   string
 	namespace string
+
+	// targets are what X-Amz-Target may start with, for the same purpose, in
+	// JSON APIs: "TrentService".
+	targets []string
+
+	// maxBody limits the body of a request, in bytes; zero means maxFormSize.
+	maxBody int64
 }
+
+// A protocol says how requests are read and errors written.
+type protocol int
+
+const (
+	queryProtocol   protocol = iota // parameters in a form, answers in XML
+	jsonProtocol                    // the operation in X-Amz-Target, bodies in JSON
+	restProtocol                    // paths and methods, bodies in JSON
+	storageProtocol                 // S3's own
+)
 
 func (s *Sandbox) newServices() map[string]*service {
 	identity := iamapi.New(s.directory)
@@ -45,7 +63,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"sts":            {handler: stsapi.New(s.directory), version: "2011-06-15", namespace: wire.NamespaceSTS},
 		"iam":            {handler: identity, version: "2010-05-08", namespace: wire.NamespaceIAM},
 		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation},
-		"s3":             {handler: storage},
+		"s3":             {handler: storage, protocol: storageProtocol},
 	}
 }
 

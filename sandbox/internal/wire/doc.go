@@ -1,5 +1,6 @@
 // Package wire speaks the protocols of AWS's APIs: errors in any of them, and
-// the AWS query protocol of IAM, STS and CloudFormation in both directions.
+// the AWS query protocol of IAM, STS, SNS and CloudFormation and the JSON
+// protocols of newer services in both directions.
 //
 // It knows how requests and answers are written and nothing about what they
 // mean. All functions are safe for concurrent use.

@@ -60,12 +60,19 @@ func AsError(err error) *Error {
 	}
 }
 
-// WriteJSONError answers with an error in the form of AWS's JSON protocols.
+// WriteJSONError answers with an error in the form of AWS's JSON protocols. The
+// code is in the body and, for the REST protocols, in a header.
 //
 // https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+// https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html
 func WriteJSONError(w http.ResponseWriter, requestID string, err *Error) {
-	body, _ := json.Marshal(map[string]string{"__type": err.Code, "message": err.Message}) // strings always marshal
+	members := map[string]string{"__type": err.Code, "message": err.Message}
+	for _, f := range err.Fields {
+		members[f.Name] = f.Value
+	}
+	body, _ := json.Marshal(members) // strings always marshal
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.Header().Set("X-Amzn-Errortype", err.Code)
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	w.WriteHeader(err.Status)
 	_, _ = w.Write(body) // fails only if the client is gone
