@@ -12,52 +12,58 @@ const actionsPage = "https://docs.aws.amazon.com/service-authorization/latest/re
 
 var actionRules = []Rule{
 	{
-		ID:    "GX-A01",
-		Title: "the service of an action is unknown",
-		Why:   "the action matches no request, so the statement does not do what it says",
-		Fix:   "write the service prefix of the service authorization reference before the colon",
-		Link:  actionsPage,
-		check: checkServices,
+		ID:       "GX-A01",
+		Title:    "the service of an action is unknown",
+		Why:      "the action matches no request, so the statement does not do what it says",
+		Fix:      "write the service prefix of the service authorization reference before the colon",
+		Link:     actionsPage,
+		Severity: Error,
+		check:    checkServices,
 	},
 	{
-		ID:    "GX-A02",
-		Title: "an action is unknown, or a wildcard matches none",
-		Why:   "the action matches no request, so the statement does not do what it says",
-		Fix:   "look the action up in the service authorization reference",
-		Link:  actionsPage,
-		check: checkActions,
+		ID:       "GX-A02",
+		Title:    "an action is unknown, or a wildcard matches none",
+		Why:      "the action matches no request, so the statement does not do what it says",
+		Fix:      "look the action up in the service authorization reference",
+		Link:     actionsPage,
+		Severity: Error,
+		check:    checkActions,
 	},
 	{
-		ID:    "GX-A04",
-		Title: "all actions of a service, or of all services, are given to another account",
-		Why:   "the grant includes changing and deleting, and every action AWS adds later",
-		Fix:   "name the actions that are needed",
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege",
-		check: checkAllActions,
+		ID:       "GX-A04",
+		Title:    "all actions of a service, or of all services, are given to another account",
+		Why:      "the grant includes changing and deleting, and every action AWS adds later",
+		Fix:      "name the actions that are needed",
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege",
+		Severity: Warning,
+		check:    checkAllActions,
 	},
 	{
-		ID:    "GX-A05",
-		Title: "an action of another service stands in a resource policy",
-		Why:   "a resource policy can only allow its own service's actions; AWS refuses others or ignores them",
-		Fix:   "put the action into the identity policy of the caller, or into the other resource's policy",
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_identity-vs-resource.html",
-		check: checkForeignActions,
+		ID:       "GX-A05",
+		Title:    "an action of another service stands in a resource policy",
+		Why:      "a resource policy can only allow its own service's actions; AWS refuses others or ignores them",
+		Fix:      "put the action into the identity policy of the caller, or into the other resource's policy",
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_identity-vs-resource.html",
+		Severity: Error,
+		check:    checkForeignActions,
 	},
 	{
-		ID:    "GX-A06",
-		Title: "sts:GetServiceBearerToken stands in a resource policy",
-		Why:   "it has no effect there; callers cannot get a token through it",
-		Fix:   "allow sts:GetServiceBearerToken in the identity policy of the caller",
-		Link:  "https://docs.aws.amazon.com/codeartifact/latest/ug/repo-policies.html",
-		check: checkBearerToken,
+		ID:       "GX-A06",
+		Title:    "sts:GetServiceBearerToken stands in a resource policy",
+		Why:      "it has no effect there; callers cannot get a token through it",
+		Fix:      "allow sts:GetServiceBearerToken in the identity policy of the caller",
+		Link:     "https://docs.aws.amazon.com/codeartifact/latest/ug/repo-policies.html",
+		Severity: Error,
+		check:    checkBearerToken,
 	},
 	{
-		ID:    "GX-A08",
-		Title: "another account may change the resource's policy",
-		Why:   "whoever can change the policy can give themselves and anybody else every permission on the resource",
-		Fix:   "leave the action to principals of the resource's own account",
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_identity-vs-resource.html",
-		check: checkPolicyChanges,
+		ID:       "GX-A08",
+		Title:    "another account may change the resource's policy",
+		Why:      "whoever can change the policy can give themselves and anybody else every permission on the resource",
+		Fix:      "leave the action to principals of the resource's own account",
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_identity-vs-resource.html",
+		Severity: Error,
+		check:    checkPolicyChanges,
 	},
 }
 
@@ -117,7 +123,7 @@ func servicesWith(name string) []string {
 func checkActions(r *reporter) {
 	eachAction(r, func(path, action string, _ *iam.Statement) {
 		prefix, name, hasColon := strings.Cut(action, ":")
-		if !hasColon || reference.MatchesAction(action) {
+		if !hasColon || reference.MatchesAction(action) || isObsolete(action) {
 			return
 		}
 		if _, ok := reference.LookupService(prefix); !ok {
@@ -254,13 +260,21 @@ func checkPolicyChanges(r *reporter) {
 			if allWildcards(action) || iam.HasSymbol(action) || r.isForeign(action) {
 				return // GX-A04
 			}
-			for _, change := range policyChanges {
-				if iam.MatchWildcard(strings.ToLower(action), change) {
-					a, _ := reference.LookupAction(change)
-					r.report(Error, path, "", "another account is allowed %s", a)
-					return
-				}
+			if change := changesPolicy(action); change != nil {
+				r.report(Error, path, "", "another account is allowed %s", change)
 			}
 		})
 	})
+}
+
+// changesPolicy returns an action on the resource's policy that a value of an
+// Action element names, or nil.
+func changesPolicy(action string) *reference.Action {
+	for _, change := range policyChanges {
+		if iam.MatchWildcard(strings.ToLower(action), change) {
+			a, _ := reference.LookupAction(change)
+			return a
+		}
+	}
+	return nil
 }

@@ -20,76 +20,85 @@ const (
 
 var conditionRules = []Rule{
 	{
-		ID:    "GX-C01",
-		Title: "a condition operator is unknown",
-		Why:   "AWS refuses the document",
-		Fix:   "use one of the operators of the policy language",
-		Link:  operatorsPage,
-		check: checkOperators,
+		ID:       "GX-C01",
+		Title:    "a condition operator is unknown",
+		Why:      "AWS refuses the document",
+		Fix:      "use one of the operators of the policy language",
+		Link:     operatorsPage,
+		Severity: Error,
+		check:    checkOperators,
 	},
 	{
-		ID:    "GX-C02",
-		Title: "a condition key is unknown or cannot be in the request",
-		Why:   "a key that no request has makes an Allow useless and a Deny harmless",
-		Fix:   "look the key up in the service authorization reference",
-		Link:  keysPage,
-		check: checkKeys,
+		ID:       "GX-C02",
+		Title:    "a condition key is unknown or cannot be in the request",
+		Why:      "a key that no request has makes an Allow useless and a Deny harmless",
+		Fix:      "look the key up in the service authorization reference",
+		Link:     keysPage,
+		Severity: Error,
+		check:    checkKeys,
 	},
 	{
-		ID:    "GX-C03",
-		Title: "operator, key and value are of different types",
-		Why:   "the condition never matches, or not as it reads",
-		Fix:   "use the operator for the key's type and write the value in its notation",
-		Link:  operatorsPage,
-		check: checkTypes,
+		ID:       "GX-C03",
+		Title:    "operator, key and value are of different types",
+		Why:      "the condition never matches, or not as it reads",
+		Fix:      "use the operator for the key's type and write the value in its notation",
+		Link:     operatorsPage,
+		Severity: Error,
+		check:    checkTypes,
 	},
 	{
-		ID:    "GX-C04",
-		Title: "a wildcard is used with an operator that has none",
-		Why:   "the asterisk is compared as a character, so the condition matches nothing real",
-		Fix:   "use the Like form of the operator",
-		Link:  operatorsPage,
-		check: checkWildcards,
+		ID:       "GX-C04",
+		Title:    "a wildcard is used with an operator that has none",
+		Why:      "the asterisk is compared as a character, so the condition matches nothing real",
+		Fix:      "use the Like form of the operator",
+		Link:     operatorsPage,
+		Severity: Warning,
+		check:    checkWildcards,
 	},
 	{
-		ID:    "GX-C05",
-		Title: "ForAllValues is used with Allow",
-		Why:   "ForAllValues also matches when the key is absent, so the statement allows requests without it",
-		Fix:   "leave out ForAllValues for a key with one value; otherwise add a condition Null with the value false on the key",
-		Link:  multivaluedPage,
-		check: checkForAllValues,
+		ID:       "GX-C05",
+		Title:    "ForAllValues is used with Allow",
+		Why:      "ForAllValues also matches when the key is absent, so the statement allows requests without it",
+		Fix:      "leave out ForAllValues for a key with one value; otherwise add a condition Null with the value false on the key",
+		Link:     multivaluedPage,
+		Severity: Error,
+		check:    checkForAllValues,
 	},
 	{
-		ID:    "GX-C06",
-		Title: "a restriction is lifted when its key is absent",
-		Why:   "whoever calls without the key passes",
-		Fix:   "use the operator without IfExists",
-		Link:  operatorsPage,
-		check: checkIfExists,
+		ID:       "GX-C06",
+		Title:    "a restriction is lifted when its key is absent",
+		Why:      "whoever calls without the key passes",
+		Fix:      "use the operator without IfExists",
+		Link:     operatorsPage,
+		Severity: Error,
+		check:    checkIfExists,
 	},
 	{
-		ID:    "GX-C07",
-		Title: "only negated conditions restrict an Allow",
-		Why:   "a negated operator also matches when the key is absent, and everything that is not listed",
-		Fix:   "say what is allowed with a positive operator, or deny what is not",
-		Link:  operatorsPage,
-		check: checkNegated,
+		ID:       "GX-C07",
+		Title:    "only negated conditions restrict an Allow",
+		Why:      "a negated operator also matches when the key is absent, and everything that is not listed",
+		Fix:      "say what is allowed with a positive operator, or deny what is not",
+		Link:     operatorsPage,
+		Severity: Warning,
+		check:    checkNegated,
 	},
 	{
-		ID:    "GX-C10",
-		Title: "a policy variable is malformed",
-		Why:   "the variable is never replaced, so the text matches nothing",
-		Fix:   "write ${prefix:key} or ${prefix:key, 'default'}",
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html",
-		check: checkVariables,
+		ID:       "GX-C10",
+		Title:    "a policy variable is malformed",
+		Why:      "the variable is never replaced, so the text matches nothing",
+		Fix:      "write ${prefix:key} or ${prefix:key, 'default'}",
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html",
+		Severity: Error,
+		check:    checkVariables,
 	},
 	{
-		ID:    "GX-C13",
-		Title: "an organisation or account id is malformed",
-		Why:   "no request has such a value, so the condition never matches",
-		Fix:   "write o- and 10 to 32 lower-case letters or digits for an organisation, 12 digits for an account",
-		Link:  keysPage,
-		check: checkIDs,
+		ID:       "GX-C13",
+		Title:    "an organisation or account id is malformed",
+		Why:      "no request has such a value, so the condition never matches",
+		Fix:      "write o- and 10 to 32 lower-case letters or digits for an organisation, 12 digits for an account",
+		Link:     keysPage,
+		Severity: Error,
+		check:    checkIDs,
 	},
 }
 
@@ -143,6 +152,10 @@ func checkKeys(r *reporter) {
 		if _, ok := reference.LookupKey(c.Key); ok {
 			r.reportForeignKey(path, prefix, c, s)
 			r.reportMissingTag(path, c, s)
+			return
+		}
+		if stem, missing := tagKeyWithoutName(c.Key); missing {
+			r.report(Error, path, "write "+stem+"/KEY with the key of the tag", "the condition key %q does not say which tag is meant", clip(c.Key))
 			return
 		}
 		_, isService := reference.LookupService(prefix)
@@ -232,6 +245,12 @@ func checkTypes(r *reporter) {
 				r.report(Error, path, "", "%s %s, which %s needs", shown(c.Key, value), fault, op.Name)
 			}
 		})
+		if (op.Name == "Bool" || op.Name == "Null") && len(c.Values) > 1 {
+			r.report(Error, path, "write true or false", "%s has %d values, but takes one", op.Name, len(c.Values))
+		}
+		if op.Name == "Null" && op.Set != iam.SetNone {
+			r.report(Info, path, "write Null", "Null asks whether the key is there, for which ForAllValues and ForAnyValue mean nothing")
+		}
 		key, ok := reference.LookupKey(c.Key)
 		if !ok || key.HasPlaceholder() || key.Type.Kind == reference.KeyUnknown || op.Name == "Null" || op.Name == "BinaryEquals" {
 			return
@@ -413,6 +432,7 @@ func checkVariables(r *reporter) {
 	if r.policy.Version != iam.Version2012 {
 		return // GX-S04
 	}
+	r.reportUnreplaced()
 	eachVariableText(r, func(path, text string) {
 		for {
 			start := strings.Index(text, "${")
@@ -430,6 +450,36 @@ func checkVariables(r *reporter) {
 			}
 			text = text[end+1:]
 		}
+	})
+}
+
+// reportUnreplaced reports variables where AWS does not replace any.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-wheretouse
+func (r *reporter) reportUnreplaced() {
+	report := func(path, where string) {
+		r.report(Error, path, "use variables in Resource and in values of String and ARN operators only", "variables are not replaced in %s", where)
+	}
+	eachAction(r, func(path, action string, _ *iam.Statement) {
+		if strings.Contains(action, "${") {
+			report(path, "actions")
+		}
+	})
+	eachPrincipal(r, func(path, _, principal string) {
+		if strings.Contains(principal, "${") {
+			report(path, "principals")
+		}
+	})
+	eachCondition(r, func(path string, c iam.Condition, _ *iam.Statement) {
+		op, err := iam.ParseOperator(c.Operator)
+		if err != nil || op.Name != "Null" && op.Name != "BinaryEquals" && (operatorKind(op) == reference.KeyString || operatorKind(op) == reference.KeyARN) {
+			return
+		}
+		values(path, c.Values, func(path, value string) {
+			if strings.Contains(value, "${") {
+				report(path, "values of "+op.Name)
+			}
+		})
 	})
 }
 
@@ -474,6 +524,8 @@ func checkIDs(r *reporter) {
 			case open(value) || hasWildcard(value):
 			case matchesKey(c.Key, organisationKeys) && !organisationID.MatchString(value):
 				r.report(Error, path, "", "%q is not the id of an organisation", clip(value))
+			case strings.EqualFold(c.Key, "aws:PrincipalOrgID") && r.options.OrganizationID != "" && value != r.options.OrganizationID && !op.Negated():
+				r.report(Warning, path, "write "+clip(r.options.OrganizationID), "%q is not your organisation %s", clip(value), clip(r.options.OrganizationID))
 			case matchesKey(c.Key, accountKeys) && notAccount != nil && !isServiceAccount(value):
 				r.report(Error, path, "", "%q is not the id of an account", clip(value))
 			}

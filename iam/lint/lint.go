@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
 // Severity says how bad a finding is.
@@ -47,6 +48,7 @@ type Finding struct {
 	Why      string       `json:"why"`      // what comes of it
 	Fix      string       `json:"fix"`      // what to do
 	Link     string       `json:"link"`     // the AWS page behind the rule
+	Docs     string       `json:"docs"`     // our page about the rule, with an example
 }
 
 // String returns the finding on one line, for logs and test output.
@@ -59,47 +61,6 @@ func (f Finding) String() string {
 		at = fmt.Sprintf("%d:%d %s", f.Position.Line, f.Position.Column, at)
 	}
 	return fmt.Sprintf("%s %s %s: %s", f.ID, f.Severity, at, f.Message)
-}
-
-// Options say what is known about the document's place.
-type Options struct {
-	// Kind is what the policy is attached to. The zero value is taken as
-	// iam.KindIdentity.
-	Kind iam.Kind
-
-	// Service is, for a resource policy, the prefix of the service whose
-	// resource it is attached to ("s3", "kms"). Empty if unknown.
-	Service string
-
-	// Account owns whatever the policy is attached to. Empty if unknown.
-	Account iam.AccountID
-
-	// CrossAccount says that the policy gives access to other accounts, so that
-	// what is merely wide within an account is reported.
-	CrossAccount bool
-
-	// Inline says that an identity policy is embedded in a role instead of being
-	// a managed policy, which has another size limit.
-	Inline bool
-
-	// Suppressions are deliberate choices. A finding that one of them covers is
-	// left out.
-	Suppressions []Suppression
-}
-
-// A Suppression is a recorded decision to accept a finding.
-type Suppression struct {
-	ID     string // of the rule, "GX-P02"
-	Path   string // an element and everything below it: "Statement[0]"; "" is the whole document
-	Reason string // required: a suppression without a reason has no effect
-}
-
-func (s Suppression) covers(f Finding) bool {
-	if s.ID != f.ID || strings.TrimSpace(s.Reason) == "" {
-		return false
-	}
-	rest, ok := strings.CutPrefix(f.Path, s.Path)
-	return ok && (s.Path == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // Document lints the text of a policy. Text that is no policy at all gives
@@ -144,8 +105,16 @@ type Rule struct {
 	Fix   string // what to do in general
 	Link  string // the AWS page behind it
 
+	// Severity is the highest that the rule reports.
+	Severity Severity
+
 	check func(*reporter)
 }
+
+// Docs is where our own page describes the rule, with a bad and a good example.
+func (r Rule) Docs() string { return docsPage + "#" + strings.ToLower(r.ID) }
+
+const docsPage = "https://github.com/crossaccount/crossaccount/blob/main/docs/lint.md"
 
 // Rules returns the catalogue, sorted by id.
 func Rules() []Rule {
@@ -153,10 +122,32 @@ func Rules() []Rule {
 }
 
 var catalogue = sync.OnceValue(func() []Rule {
-	rules := slices.Concat(structureRules, actionRules, resourceRules, principalRules, conditionRules, trustRules)
+	rules := slices.Concat(
+		structureRules, redundancyRules, actionRules, privilegeRules, crossAccountRules, resourceRules, attachedRules,
+		principalRules, namingRules, sourceRules, conditionRules, keyRules, contradictionRules, trustRules, sessionRules, suppressionRules,
+	)
 	sort.Slice(rules, func(i, j int) bool { return rules[i].ID < rules[j].ID })
 	return rules
 })
+
+// ruleByID returns the rule with an id, or nil.
+func ruleByID(id string) *Rule {
+	rules := catalogue()
+	for i := range rules {
+		if rules[i].ID == id {
+			return &rules[i]
+		}
+	}
+	return nil
+}
+
+func nearestRule(id string) string {
+	var ids []string
+	for _, r := range catalogue() {
+		ids = append(ids, r.ID)
+	}
+	return reference.Nearest(id, ids)
+}
 
 // reporter collects the findings of one document.
 type reporter struct {
@@ -174,11 +165,7 @@ type reporter struct {
 }
 
 func newReporter(p *iam.Policy, o Options) *reporter {
-	if o.Kind == 0 {
-		o.Kind = iam.KindIdentity
-	}
-	o.Service = strings.ToLower(o.Service)
-	return &reporter{policy: p, options: o}
+	return &reporter{policy: p, options: o.completed(p)}
 }
 
 func (r *reporter) run() {
@@ -201,17 +188,12 @@ func (r *reporter) refuse(path, fix, format string, args ...any) {
 }
 
 func (r *reporter) add(f Finding) {
-	f.ID, f.Why = r.rule.ID, r.rule.Why
+	f.ID, f.Why, f.Docs = r.rule.ID, r.rule.Why, r.rule.Docs()
 	if f.Link == "" {
 		f.Link = r.rule.Link
 	}
 	if f.Fix == "" {
 		f.Fix = r.rule.Fix
-	}
-	for _, s := range r.options.Suppressions {
-		if s.covers(f) {
-			return
-		}
 	}
 	r.findings = append(r.findings, f)
 }
@@ -226,8 +208,10 @@ func (r *reporter) readable(path string) bool {
 	return true
 }
 
-// sorted returns the findings in the order of the document.
+// sorted returns the findings in the order of the document, without those that
+// are suppressed.
 func (r *reporter) sorted() []Finding {
+	r.findings, _ = Suppress(r.findings, r.options.Suppressions)
 	sort.SliceStable(r.findings, func(i, j int) bool {
 		a, b := r.findings[i], r.findings[j]
 		switch {
@@ -255,14 +239,4 @@ func values(path string, list []string, visit func(path, value string)) {
 	for i, v := range list {
 		visit(fmt.Sprintf("%s[%d]", path, i), v)
 	}
-}
-
-// ofIAM reports whether IAM or STS itself stores the policy, as opposed to
-// another service or an organisation.
-func (o *Options) ofIAM() bool {
-	switch o.Kind {
-	case iam.KindIdentity, iam.KindTrust, iam.KindBoundary, iam.KindSession:
-		return true
-	}
-	return false
 }

@@ -1,6 +1,8 @@
 package lint_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -22,8 +24,24 @@ const own iam.AccountID = "111122223333"
 
 // A document in testdata is a file NAME.KIND.json of a txtar archive, and its
 // findings are NAME.KIND.want. KIND is the policy's kind, for a resource policy
-// resource-SERVICE; +cross and +inline set these options.
-func optionsOf(t *testing.T, file string) lint.Options {
+// resource-SERVICE; +cross and +inline set these options, "auto" leaves the kind
+// to be found out. NAME.KIND.options has further options in JSON.
+func optionsOf(t *testing.T, file string, archive *txtar.Archive) lint.Options {
+	t.Helper()
+	o := optionsOfName(t, file)
+	for _, f := range archive.Files {
+		if f.Name == strings.TrimSuffix(file, ".json")+".options" {
+			d := json.NewDecoder(bytes.NewReader(f.Data))
+			d.DisallowUnknownFields()
+			if err := d.Decode(&o); err != nil {
+				t.Fatalf("%s: %v", f.Name, err)
+			}
+		}
+	}
+	return o
+}
+
+func optionsOfName(t *testing.T, file string) lint.Options {
 	t.Helper()
 	parts := strings.Split(strings.TrimSuffix(file, ".json"), ".")
 	if len(parts) != 2 {
@@ -46,6 +64,9 @@ func optionsOf(t *testing.T, file string) lint.Options {
 	kinds := map[string]iam.Kind{
 		"identity": iam.KindIdentity, "resource": iam.KindResource, "trust": iam.KindTrust, "boundary": iam.KindBoundary,
 		"session": iam.KindSession, "scp": iam.KindServiceControl, "rcp": iam.KindResourceControl, "endpoint": iam.KindEndpoint,
+	}
+	if kind == "auto" {
+		return lint.Options{}
 	}
 	if o.Kind = kinds[kind]; o.Kind == 0 {
 		t.Fatalf("%s: unknown kind %q", file, kind)
@@ -84,9 +105,15 @@ func eachDocument(t *testing.T, path string, visit func(t *testing.T, name strin
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			findings := lint.Document(f.Data, optionsOf(t, f.Name))
+			findings := lint.Document(f.Data, optionsOf(t, f.Name, archive))
 			got := render(findings)
-			updated = append(updated, f, txtar.File{Name: name + ".want", Data: []byte(got)})
+			updated = append(updated, f)
+			for _, other := range archive.Files {
+				if other.Name == name+".options" {
+					updated = append(updated, other)
+				}
+			}
+			updated = append(updated, txtar.File{Name: name + ".want", Data: []byte(got)})
 			if !*update {
 				if diff := cmp.Diff(want[name], got); diff != "" {
 					t.Errorf("findings (-want +got):\n%s", diff)
@@ -115,16 +142,19 @@ func TestRules(t *testing.T) {
 			if rule.Title == "" || rule.Why == "" || rule.Fix == "" || !strings.HasPrefix(rule.Link, "https://docs.aws.amazon.com/") {
 				t.Errorf("incomplete rule %+v", rule)
 			}
-			bad, good := 0, 0
+			bad, good, worst := 0, 0, lint.Severity(0)
 			eachDocument(t, filepath.Join("testdata", "rules", rule.ID+".txtar"), func(t *testing.T, name string, findings []lint.Finding) {
 				found := false
 				for _, f := range findings {
 					found = found || f.ID == rule.ID
+					if f.ID == rule.ID {
+						worst = max(worst, f.Severity)
+					}
 				}
 				switch isBad := strings.HasPrefix(name, "bad"); {
 				case isBad && !found:
 					t.Errorf("%s was not found", rule.ID)
-				case !isBad && len(findings) > 0:
+				case !isBad && (found || lint.Worst(findings) >= lint.Warning):
 					t.Errorf("a good document has findings:\n%s", render(findings))
 				case isBad:
 					bad++
@@ -135,14 +165,18 @@ func TestRules(t *testing.T) {
 			if !t.Failed() && (bad == 0 || good == 0) {
 				t.Errorf("%d bad and %d good documents, want at least one of each", bad, good)
 			}
+			if worst != rule.Severity {
+				t.Errorf("the worst finding is of severity %v, but the rule says %v", worst, rule.Severity)
+			}
 		})
 	}
 }
 
-// Documents like those in AWS's documentation have no findings.
+// Documents like those in AWS's documentation have no findings that anybody
+// would have to act on.
 func TestGood(t *testing.T) {
 	eachArchive(t, "good", func(t *testing.T, name string, findings []lint.Finding) {
-		if len(findings) > 0 {
+		if lint.Worst(findings) >= lint.Warning {
 			t.Errorf("findings in a good document:\n%s", render(findings))
 		}
 	})
@@ -170,25 +204,52 @@ func eachArchive(t *testing.T, directory string, visit func(t *testing.T, name s
 func TestSuppressions(t *testing.T) {
 	document := []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"444455556666"},"Action":"sts:AssumeRole"}]}`)
 	o := lint.Options{Kind: iam.KindTrust}
+	const found, unusable, unused = "GX-T02", "GX-X01", "GX-X02"
 	tests := []struct {
 		suppression lint.Suppression
-		left        int
+		left        string // ids of the findings
 	}{
-		{lint.Suppression{}, 1},
-		{lint.Suppression{ID: "GX-T02", Reason: "read-only access for the whole account is meant"}, 0},
-		{lint.Suppression{ID: "GX-T02", Path: "Statement[0]", Reason: "meant"}, 0},
-		{lint.Suppression{ID: "GX-T02", Path: "Statement[0].Principal.AWS[0]", Reason: "meant"}, 0},
-		{lint.Suppression{ID: "GX-T02", Path: "Statement[1]", Reason: "meant"}, 1},
-		{lint.Suppression{ID: "GX-T02", Path: "State", Reason: "meant"}, 1},
-		{lint.Suppression{ID: "GX-T01", Reason: "meant"}, 1},
-		{lint.Suppression{ID: "GX-T02"}, 1},
-		{lint.Suppression{ID: "GX-T02", Reason: " "}, 1},
+		{lint.Suppression{ID: "GX-T02", Reason: "read-only access for the whole account is meant"}, ""},
+		{lint.Suppression{ID: "GX-T02", Path: "Statement[0]", Reason: "meant"}, ""},
+		{lint.Suppression{ID: "GX-T02", Path: "Statement[0].Principal.AWS[0]", Reason: "meant"}, ""},
+		{lint.Suppression{ID: "GX-T02", Path: "Statement[*].Principal", Reason: "meant"}, ""},
+		{lint.Suppression{ID: "GX-T02", Path: "*.AWS[0]", Reason: "meant"}, ""},
+		{lint.Suppression{ID: "GX-T02", Path: "Statement[1]", Reason: "meant"}, unused + " " + found},
+		{lint.Suppression{ID: "GX-T02", Path: "State", Reason: "meant"}, unused + " " + found},
+		{lint.Suppression{ID: "GX-T01", Reason: "meant"}, unused + " " + found},
+		{lint.Suppression{ID: "GX-T01", Reason: "meant", Optional: true}, found},
+		{lint.Suppression{}, unusable + " " + found},
+		{lint.Suppression{Reason: "meant"}, unusable + " " + found},
+		{lint.Suppression{ID: "GX-T99", Reason: "meant"}, unusable + " " + found},
+		{lint.Suppression{ID: "GX-X02", Reason: "meant"}, unusable + " " + found},
+		{lint.Suppression{ID: "GX-T02"}, unusable + " " + found},
+		{lint.Suppression{ID: "GX-T02", Reason: " "}, unusable + " " + found},
 	}
 	for _, test := range tests {
 		o.Suppressions = []lint.Suppression{test.suppression}
-		if findings := lint.Document(document, o); len(findings) != test.left {
-			t.Errorf("with %+v %d findings are left, want %d:\n%s", test.suppression, len(findings), test.left, render(findings))
+		findings := lint.Document(document, o)
+		var ids []string
+		for _, f := range findings {
+			ids = append(ids, f.ID)
 		}
+		if got := strings.Join(ids, " "); got != test.left {
+			t.Errorf("with %+v %q is left, want %q:\n%s", test.suppression, got, test.left, render(findings))
+		}
+	}
+}
+
+// Whoever lints several documents with one list learns what was accepted, and
+// why.
+func TestSuppress(t *testing.T) {
+	document := []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"444455556666"},"Action":"sts:AssumeRole"}]}`)
+	findings := lint.Document(document, lint.Options{Kind: iam.KindTrust})
+	why := lint.Suppression{ID: "GX-T02", Path: "Statement[0]", Reason: "meant"}
+	left, suppressed := lint.Suppress(findings, []lint.Suppression{why, {ID: "GX-T02", Reason: "the same again"}})
+	if len(left) != 0 || len(suppressed) != 1 || suppressed[0].By != why || suppressed[0].Position.Line != 1 {
+		t.Errorf("left %v, suppressed %+v", left, suppressed)
+	}
+	if err := (lint.Suppression{ID: "GX-T20", Reason: "x"}).Check(); err == nil || !strings.Contains(err.Error(), "did you mean") {
+		t.Errorf("an unknown rule: %v", err)
 	}
 }
 
@@ -312,7 +373,7 @@ func TestPolicyAndDocumentAgree(t *testing.T) {
 			if err != nil {
 				continue
 			}
-			o := optionsOf(t, f.Name)
+			o := optionsOf(t, f.Name, archive)
 			if diff := cmp.Diff(render(lint.Document(f.Data, o)), render(lint.Policy(p, o))); diff != "" && !strings.Contains(diff, "cannot stand in a policy") {
 				t.Errorf("%s: %s (-document +policy):\n%s", path, f.Name, diff)
 			}

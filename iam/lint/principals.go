@@ -12,52 +12,58 @@ const principalPage = "https://docs.aws.amazon.com/IAM/latest/UserGuide/referenc
 
 var principalRules = []Rule{
 	{
-		ID:    "GX-P01",
-		Title: "everybody is allowed",
-		Why:   "any AWS account, and with most services anybody at all, can use the permission",
-		Fix:   "name the principals, or add a condition on aws:PrincipalOrgID, aws:PrincipalArn or aws:SourceAccount",
-		Link:  principalPage,
-		check: checkEverybody,
+		ID:       "GX-P01",
+		Title:    "everybody is allowed",
+		Why:      "any AWS account, and with most services anybody at all, can use the permission",
+		Fix:      "name the principals, or add a condition on aws:PrincipalOrgID, aws:PrincipalArn or aws:SourceAccount",
+		Link:     principalPage,
+		Severity: Error,
+		check:    checkEverybody,
 	},
 	{
-		ID:    "GX-P02",
-		Title: "a whole other account is allowed",
-		Why:   "every principal there that its own account lets do so can use the permission",
-		Fix:   "add a condition on aws:PrincipalArn, or suppress the finding with the reason why the account is meant",
-		Link:  principalPage,
-		check: checkWholeAccount,
+		ID:       "GX-P02",
+		Title:    "a whole other account is allowed",
+		Why:      "every principal there that its own account lets do so can use the permission",
+		Fix:      "add a condition on aws:PrincipalArn, or suppress the finding with the reason why the account is meant",
+		Link:     principalPage,
+		Severity: Warning,
+		check:    checkWholeAccount,
 	},
 	{
-		ID:    "GX-P03",
-		Title: "a principal has a wildcard",
-		Why:   "principals cannot have wildcards; AWS refuses the document or the wildcard matches nothing",
-		Fix:   "name the account and add a condition on aws:PrincipalArn with ArnLike",
-		Link:  principalPage,
-		check: checkPartialWildcard,
+		ID:       "GX-P03",
+		Title:    "a principal has a wildcard",
+		Why:      "principals cannot have wildcards; AWS refuses the document or the wildcard matches nothing",
+		Fix:      "name the account and add a condition on aws:PrincipalArn with ArnLike",
+		Link:     principalPage,
+		Severity: Error,
+		check:    checkPartialWildcard,
 	},
 	{
-		ID:    "GX-P04",
-		Title: "a principal is malformed",
-		Why:   "AWS refuses the document",
-		Fix:   `write {"AWS": …}, {"Service": …} or {"Federated": …} with an account id, an ARN or a service's name`,
-		Link:  principalPage,
-		check: checkPrincipalForm,
+		ID:       "GX-P04",
+		Title:    "a principal is malformed",
+		Why:      "AWS refuses the document",
+		Fix:      `write {"AWS": …}, {"Service": …} or {"Federated": …} with an account id, an ARN or a service's name`,
+		Link:     principalPage,
+		Severity: Error,
+		check:    checkPrincipalForm,
 	},
 	{
-		ID:    "GX-P05",
-		Title: "a principal is a unique id",
-		Why:   "AWS shows the id of a role or user instead of its ARN when the role or user has been deleted; nobody matches it any more",
-		Fix:   "name the role again by its ARN",
-		Link:  principalPage,
-		check: checkUniqueIDs,
+		ID:       "GX-P05",
+		Title:    "a principal is a unique id",
+		Why:      "AWS shows the id of a role or user instead of its ARN when the role or user has been deleted; nobody matches it any more",
+		Fix:      "name the role again by its ARN",
+		Link:     principalPage,
+		Severity: Warning,
+		check:    checkUniqueIDs,
 	},
 	{
-		ID:    "GX-P07",
-		Title: "NotPrincipal is used with Allow",
-		Why:   "everybody who is not listed is allowed, also anonymous callers",
-		Fix:   "list who is allowed in Principal",
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html",
-		check: checkNotPrincipal,
+		ID:       "GX-P07",
+		Title:    "NotPrincipal is used with Allow",
+		Why:      "everybody who is not listed is allowed, also anonymous callers",
+		Fix:      "list who is allowed in Principal",
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html",
+		Severity: Error,
+		check:    checkNotPrincipal,
 	},
 }
 
@@ -252,6 +258,9 @@ func faultOfPrincipal(principal string) string {
 	}
 	if fault, _ := faultOfARN(a); fault != "" {
 		return fault
+	}
+	if a.Account == "" {
+		return "lacks the account"
 	}
 	for _, group := range []string{"group/", "policy/", "instance-profile/"} {
 		if strings.HasPrefix(a.Resource, group) {

@@ -18,44 +18,49 @@ const (
 
 var resourceRules = []Rule{
 	{
-		ID:    "GX-R01",
-		Title: "an ARN is malformed",
-		Why:   "AWS refuses the document, or the ARN names nothing",
-		Fix:   "write arn:partition:service:region:account:resource",
-		Link:  arnsPage,
-		check: checkARNs,
+		ID:       "GX-R01",
+		Title:    "an ARN is malformed",
+		Why:      "AWS refuses the document, or the ARN names nothing",
+		Fix:      "write arn:partition:service:region:account:resource",
+		Link:     arnsPage,
+		Severity: Error,
+		check:    checkARNs,
 	},
 	{
-		ID:    "GX-R02",
-		Title: "an action cannot be used on any of the statement's resources",
-		Why:   "the action and the resource never meet in one request, so this part of the statement has no effect",
-		Fix:   "name a resource of a type the action works on",
-		Link:  actionsPage,
-		check: checkResourceTypes,
+		ID:       "GX-R02",
+		Title:    "an action cannot be used on any of the statement's resources",
+		Why:      "the action and the resource never meet in one request, so this part of the statement has no effect",
+		Fix:      "name a resource of a type the action works on",
+		Link:     actionsPage,
+		Severity: Error,
+		check:    checkResourceTypes,
 	},
 	{
-		ID:    "GX-R03",
-		Title: "all resources are named where single ones could be",
-		Why:   "the permission covers resources that nobody thought of",
-		Fix:   "name the resources by ARN",
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege",
-		check: checkAllResources,
+		ID:       "GX-R03",
+		Title:    "all resources are named where single ones could be",
+		Why:      "the permission covers resources that nobody thought of",
+		Fix:      "name the resources by ARN",
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege",
+		Severity: Warning,
+		check:    checkAllResources,
 	},
 	{
-		ID:    "GX-R05",
-		Title: "the ARN of a secret lacks its random end",
-		Why:   "Secrets Manager adds a hyphen and six characters to every secret's name, so the bare name matches no secret and -* matches those of longer names too",
-		Fix:   "end the ARN with -?????? (six question marks)",
-		Link:  "https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples.html",
-		check: checkSecretARNs,
+		ID:       "GX-R05",
+		Title:    "the ARN of a secret lacks its random end",
+		Why:      "Secrets Manager adds a hyphen and six characters to every secret's name, so the bare name matches no secret and -* matches those of longer names too",
+		Fix:      "end the ARN with -?????? (six question marks)",
+		Link:     "https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples.html",
+		Severity: Error,
+		check:    checkSecretARNs,
 	},
 	{
-		ID:    "GX-R09",
-		Title: "NotAction or NotResource is used with Allow",
-		Why:   "everything that is not listed is allowed, also what AWS adds later",
-		Fix:   "list what is allowed, or deny what is listed",
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notaction.html",
-		check: checkNegatedAllow,
+		ID:       "GX-R09",
+		Title:    "NotAction or NotResource is used with Allow",
+		Why:      "everything that is not listed is allowed, also what AWS adds later",
+		Fix:      "list what is allowed, or deny what is listed",
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notaction.html",
+		Severity: Warning,
+		check:    checkNegatedAllow,
 	},
 }
 
@@ -95,6 +100,10 @@ func checkARNs(r *reporter) {
 			} else {
 				r.report(Error, path, "", "the ARN %q %s", clip(resource), fault)
 			}
+			return
+		}
+		if fault := faultOfForm(a, resource); fault != "" {
+			r.report(Error, path, "", "the ARN %q %s", clip(resource), fault)
 			return
 		}
 		if unknownRegion(a) {
@@ -137,6 +146,12 @@ func faultOfARN(a iam.ARN) (fault string, refused bool) {
 	if hasWildcard(a.Service) {
 		return "has a wildcard in its service", true
 	}
+	if !open(a.Service) && a.Service != strings.ToLower(a.Service) {
+		return fmt.Sprintf("has the service %q, which must be in lower case", clip(a.Service)), true
+	}
+	if fault := faultOfName(a); fault != "" {
+		return fault, false
+	}
 	if !unknown(a.Account) && a.Account != "" && strings.Trim(a.Account, "0123456789") == "" && len(a.Account) != 12 {
 		return fmt.Sprintf("has an account of %d digits instead of 12", len(a.Account)), false
 	}
@@ -150,6 +165,89 @@ func faultOfARN(a iam.ARN) (fault string, refused bool) {
 		return fmt.Sprintf("has the region %s, which is in the partition %s", clip(a.Region), p.ID), false
 	}
 	return "", false
+}
+
+// nameLimits are the longest names of IAM's resources.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+var nameLimits = map[string]int{
+	"role": 64, "user": 64, "group": 128, "policy": 128, "instance-profile": 128,
+}
+
+// faultOfName says whether the name at the end of an ARN of IAM is too long to
+// exist.
+func faultOfName(a iam.ARN) string {
+	kind, rest, ok := strings.Cut(a.Resource, "/")
+	limit := nameLimits[kind]
+	if a.Service != "iam" || !ok || limit == 0 {
+		return ""
+	}
+	name := iam.ReplaceSymbols(withoutVariables(rest[strings.LastIndexByte(rest, '/')+1:]), func(string) string { return "" })
+	if n := len(strings.ReplaceAll(name, "*", "")); n > limit {
+		return fmt.Sprintf("names a %s of %d characters; IAM allows %d", kind, n, limit)
+	}
+	return ""
+}
+
+// faultOfForm says whether the region or account of an ARN is missing, or is
+// there although the resource's ARNs have none. It judges only resources that
+// can be recognised without them.
+func faultOfForm(a iam.ARN, resource string) string {
+	const longestARN = 2048
+	service, ok := reference.LookupService(a.Service)
+	if !ok || len(resource) > longestARN || open(a.Region) || open(a.Account) {
+		return ""
+	}
+	var form iam.ARN
+	least := 3 // parts that differ
+	for _, t := range service.ResourceTypes() {
+		template, err := iam.ParseARN(t.ARN)
+		if err != nil || template.Service != a.Service {
+			continue
+		}
+		fitted := a
+		fitted.Region, fitted.Account = fit(a.Region, template.Region), fit(a.Account, template.Account)
+		if !t.MatchesARN(fitted.String()) {
+			continue
+		}
+		differ := 0
+		for _, pair := range [][2]string{{a.Region, template.Region}, {a.Account, template.Account}} {
+			if !hasWildcard(pair[0]) && (pair[0] == "") != (pair[1] == "") {
+				differ++
+			}
+		}
+		if differ == 0 {
+			return ""
+		}
+		if differ < least {
+			form, least = template, differ
+		}
+	}
+	switch {
+	case form.Service == "":
+		return ""
+	case a.Account != "" && form.Account == "":
+		return "has an account, but such ARNs have none"
+	case a.Region != "" && form.Region == "":
+		return "has a region, but such ARNs have none"
+	case a.Account == "":
+		return "lacks the account"
+	}
+	return "lacks the region"
+}
+
+// fit returns the part of an ARN as the template has it: empty if the template's
+// is, and something if it is not.
+func fit(part, template string) string {
+	switch {
+	case template == "":
+		return ""
+	case part != "":
+		return part
+	case strings.HasPrefix(template, "${"):
+		return "x"
+	}
+	return template
 }
 
 func unknownRegion(a iam.ARN) bool {
@@ -174,6 +272,10 @@ func checkResourceTypes(r *reporter) {
 		undecided := false                      // some action is unknown, and may use any
 		values(path+".Action", s.Action, func(path, action string) {
 			var matches []*reference.Action
+			if confusesStream(action, s) || slices.ContainsFunc(s.Resource, isAlias) && usesKey(action) || missesMethod(action, s) {
+				undecided = true // GX-R06, GX-R07 and GX-R08
+				return
+			}
 			if !allWildcards(action) && !iam.HasSymbol(action) && !r.isForeign(action) {
 				matches = reference.Expand(action)
 			}
@@ -216,7 +318,7 @@ func isMalformed(resource string) bool {
 		return !open(resource) && !hasWildcard(resource)
 	}
 	fault, _ := faultOfARN(a)
-	return fault != ""
+	return fault != "" || faultOfForm(a, resource) != ""
 }
 
 // wholeType matches the end of an ARN that stands for everything of a service or
@@ -305,9 +407,15 @@ func checkAllResources(r *reporter) {
 		if s.Effect != iam.Allow || i < 0 || len(s.Action) == 0 || limitsResources(s) {
 			return
 		}
+		// Within an account it is a matter of taste: AWS's own managed policies
+		// name all resources, and other accounts cannot be reached so.
+		severity := Info
+		if r.options.CrossAccount {
+			severity = Warning
+		}
 		narrowable := firstNarrowable(s.Action)
 		if narrowable != "" {
-			r.report(Warning, fmt.Sprintf("%s.Resource[%d]", path, i), "", "all resources are named, but %s can be limited to single ones", narrowable)
+			r.report(severity, fmt.Sprintf("%s.Resource[%d]", path, i), "", "all resources are named, but %s can be limited to single ones", narrowable)
 		}
 	})
 }

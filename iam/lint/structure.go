@@ -16,76 +16,85 @@ const (
 
 var structureRules = []Rule{
 	{
-		ID:    "GX-S01",
-		Title: "the document is not a policy in JSON",
-		Why:   "AWS refuses the document, or reads it differently from how it looks",
-		Fix:   "correct the document at the given place",
-		Link:  grammarPage,
-		check: checkCharacters,
+		ID:       "GX-S01",
+		Title:    "the document is not a policy in JSON",
+		Why:      "AWS refuses the document, or reads it differently from how it looks",
+		Fix:      "correct the document at the given place",
+		Link:     grammarPage,
+		Severity: Error,
+		check:    checkCharacters,
 	},
 	{
-		ID:    "GX-S02",
-		Title: "an element is missing or has an impossible value",
-		Why:   "AWS refuses the document",
-		Fix:   "add the element",
-		Link:  grammarPage,
-		check: checkMissing,
+		ID:       "GX-S02",
+		Title:    "an element is missing or has an impossible value",
+		Why:      "AWS refuses the document",
+		Fix:      "add the element",
+		Link:     grammarPage,
+		Severity: Error,
+		check:    checkMissing,
 	},
 	{
-		ID:    "GX-S03",
-		Title: "an element is unknown or misspelt",
-		Why:   "AWS refuses the document, and where it does not, the restriction is lost",
-		Fix:   "use one of the elements of the policy language",
-		Link:  elementsPage,
-		check: func(*reporter) {}, // only the text can show it; see problems
+		ID:       "GX-S03",
+		Title:    "an element is unknown or misspelt",
+		Why:      "AWS refuses the document, and where it does not, the restriction is lost",
+		Fix:      "use one of the elements of the policy language",
+		Link:     elementsPage,
+		Severity: Error,
+		check:    func(*reporter) {}, // only the text can show it; see problems
 	},
 	{
-		ID:    "GX-S04",
-		Title: "the version is not the current one",
-		Why:   "without version 2012-10-17 policy variables are ordinary text and match nothing they seem to",
-		Fix:   `write "Version": "2012-10-17"`,
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html",
-		check: checkVersion,
+		ID:       "GX-S04",
+		Title:    "the version is not the current one",
+		Why:      "without version 2012-10-17 policy variables are ordinary text and match nothing they seem to",
+		Fix:      `write "Version": "2012-10-17"`,
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html",
+		Severity: Error,
+		check:    checkVersion,
 	},
 	{
-		ID:    "GX-S05",
-		Title: "a Sid is used twice or has illegal characters",
-		Why:   "IAM refuses the document; other services may replace one statement by the other",
-		Fix:   "give every statement its own Sid of letters and digits, or none",
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_sid.html",
-		check: checkSids,
+		ID:       "GX-S05",
+		Title:    "a Sid is used twice or has illegal characters",
+		Why:      "IAM refuses the document; other services may replace one statement by the other",
+		Fix:      "give every statement its own Sid of letters and digits, or none",
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_sid.html",
+		Severity: Error,
+		check:    checkSids,
 	},
 	{
-		ID:    "GX-S06",
-		Title: "an element is not allowed in this kind of policy",
-		Why:   "AWS refuses the document",
-		Fix:   "remove the element",
-		Link:  grammarPage,
-		check: checkNotAllowed,
+		ID:       "GX-S06",
+		Title:    "an element is not allowed in this kind of policy",
+		Why:      "AWS refuses the document",
+		Fix:      "remove the element",
+		Link:     grammarPage,
+		Severity: Error,
+		check:    checkNotAllowed,
 	},
 	{
-		ID:    "GX-S07",
-		Title: "the policy is larger than its place allows",
-		Why:   "AWS refuses the document",
-		Fix:   "split the policy, or name groups of actions by wildcards",
-		Link:  quotasPage,
-		check: checkSize,
+		ID:       "GX-S07",
+		Title:    "the policy is larger than its place allows",
+		Why:      "AWS refuses the document",
+		Fix:      "split the policy, or name groups of actions by wildcards",
+		Link:     quotasPage,
+		Severity: Error,
+		check:    checkSize,
 	},
 	{
-		ID:    "GX-S08",
-		Title: "a list or object is empty",
-		Why:   "an empty element matches nothing, or everything, and AWS refuses most of them",
-		Fix:   "fill the element or remove it",
-		Link:  elementsPage,
-		check: checkEmpty,
+		ID:       "GX-S08",
+		Title:    "a list or object is empty",
+		Why:      "an empty element matches nothing, or everything, and AWS refuses most of them",
+		Fix:      "fill the element or remove it",
+		Link:     elementsPage,
+		Severity: Error,
+		check:    checkEmpty,
 	},
 	{
-		ID:    "GX-S09",
-		Title: "a statement has both an element and its negation",
-		Why:   "AWS refuses the document",
-		Fix:   "use one of the two, or two statements",
-		Link:  grammarPage,
-		check: checkExclusive,
+		ID:       "GX-S09",
+		Title:    "a statement has both an element and its negation",
+		Why:      "AWS refuses the document",
+		Fix:      "use one of the two, or two statements",
+		Link:     grammarPage,
+		Severity: Error,
+		check:    checkExclusive,
 	},
 }
 
@@ -117,16 +126,6 @@ func (r *reporter) problems(problems []iam.Problem) {
 		r.rule = ruleByID(id)
 		r.add(Finding{Severity: Error, Refused: true, Path: p.Path, Position: p.Position, Message: p.Message})
 	}
-}
-
-func ruleByID(id string) *Rule {
-	rules := catalogue()
-	for i := range rules {
-		if rules[i].ID == id {
-			return &rules[i]
-		}
-	}
-	panic("lint: no rule " + id)
 }
 
 // text checks the document's characters, which parsing does not keep.
@@ -244,7 +243,8 @@ func checkVersion(r *reporter) {
 	case version == "" && r.readable("Version"):
 		r.report(Warning, "", "", "the Version element is missing; AWS assumes 2008-10-17")
 	case version != "":
-		r.report(Warning, "Version", "", "the policy uses the old version 2008-10-17")
+		// AWS's own default policies of queues, topics and keys still have it.
+		r.report(Info, "Version", "", "the policy uses the old version 2008-10-17")
 	}
 }
 

@@ -17,68 +17,76 @@ const (
 
 var trustRules = []Rule{
 	{
-		ID:    "GX-T01",
-		Title: "a trust policy has an action that does not assume the role",
-		Why:   "a trust policy can only hold the actions that make sessions of the role; AWS refuses others",
-		Fix:   "use sts:AssumeRole, or its web identity or SAML form, with sts:TagSession and sts:SetSourceIdentity as needed",
-		Link:  trustPage,
-		check: checkTrustActions,
+		ID:       "GX-T01",
+		Title:    "a trust policy has an action that does not assume the role",
+		Why:      "a trust policy can only hold the actions that make sessions of the role; AWS refuses others",
+		Fix:      "use sts:AssumeRole, or its web identity or SAML form, with sts:TagSession and sts:SetSourceIdentity as needed",
+		Link:     trustPage,
+		Severity: Error,
+		check:    checkTrustActions,
 	},
 	{
-		ID:    "GX-T02",
-		Title: "a whole account may assume the role",
-		Why:   "a service in that account that acts for several customers can be talked into using this role for the wrong one",
-		Fix:   "add a condition StringEquals on sts:ExternalId, or one on aws:PrincipalArn or aws:PrincipalOrgID",
-		Link:  externalIDPage,
-		check: checkAccountTrust,
+		ID:       "GX-T02",
+		Title:    "a whole account may assume the role",
+		Why:      "a service in that account that acts for several customers can be talked into using this role for the wrong one",
+		Fix:      "add a condition StringEquals on sts:ExternalId, or one on aws:PrincipalArn or aws:PrincipalOrgID",
+		Link:     externalIDPage,
+		Severity: Error,
+		check:    checkAccountTrust,
 	},
 	{
-		ID:    "GX-T03",
-		Title: "an external ID cannot be sent",
-		Why:   "STS refuses the value in AssumeRole, so nobody can assume the role",
-		Fix:   "use 2 to 1,224 letters, digits or _+=,.@:/-",
-		Link:  "https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html",
-		check: checkExternalIDs,
+		ID:       "GX-T03",
+		Title:    "an external ID cannot be sent",
+		Why:      "STS refuses the value in AssumeRole, so nobody can assume the role",
+		Fix:      "use 2 to 1,224 letters, digits or _+=,.@:/-",
+		Link:     "https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html",
+		Severity: Error,
+		check:    checkExternalIDs,
 	},
 	{
-		ID:    "GX-T04",
-		Title: "principal and action do not belong together",
-		Why:   "identity providers use AssumeRoleWithWebIdentity or AssumeRoleWithSAML, everybody else AssumeRole; the statement never matches",
-		Fix:   "use the action that goes with the principal",
-		Link:  oidcPage,
-		check: checkTrustPairs,
+		ID:       "GX-T04",
+		Title:    "principal and action do not belong together",
+		Why:      "identity providers use AssumeRoleWithWebIdentity or AssumeRoleWithSAML, everybody else AssumeRole; the statement never matches",
+		Fix:      "use the action that goes with the principal",
+		Link:     oidcPage,
+		Severity: Error,
+		check:    checkTrustPairs,
 	},
 	{
-		ID:    "GX-T05",
-		Title: "a web identity role does not say whose tokens it accepts",
-		Why:   "everybody with a token of the provider, such as every pod of the cluster or every repository of the host, can assume the role",
-		Fix:   "add StringEquals conditions on the provider's :sub and :aud keys",
-		Link:  oidcPage,
-		check: checkWebIdentity,
+		ID:       "GX-T05",
+		Title:    "a web identity role does not say whose tokens it accepts",
+		Why:      "everybody with a token of the provider, such as every pod of the cluster or every repository of the host, can assume the role",
+		Fix:      "add StringEquals conditions on the provider's :sub and :aud keys",
+		Link:     oidcPage,
+		Severity: Error,
+		check:    checkWebIdentity,
 	},
 	{
-		ID:    "GX-T06",
-		Title: "conditions and identity provider do not belong together",
-		Why:   "the keys of another provider are never in the request, so the role cannot be assumed",
-		Fix:   "write the provider's host and path, without https://, before :sub and :aud",
-		Link:  oidcPage,
-		check: checkProvider,
+		ID:       "GX-T06",
+		Title:    "conditions and identity provider do not belong together",
+		Why:      "the keys of another provider are never in the request, so the role cannot be assumed",
+		Fix:      "write the provider's host and path, without https://, before :sub and :aud",
+		Link:     oidcPage,
+		Severity: Error,
+		check:    checkProvider,
 	},
 	{
-		ID:    "GX-T09",
-		Title: "any role may be assumed",
-		Why:   "whoever has the policy can use every role, in any account, that trusts them",
-		Fix:   "name the roles by ARN, with account and name",
-		Link:  "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_permissions-to-switch.html",
-		check: checkAssumeTargets,
+		ID:       "GX-T09",
+		Title:    "any role may be assumed",
+		Why:      "whoever has the policy can use every role, in any account, that trusts them",
+		Fix:      "name the roles by ARN, with account and name",
+		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_permissions-to-switch.html",
+		Severity: Warning,
+		check:    checkAssumeTargets,
 	},
 	{
-		ID:    "GX-T11",
-		Title: "a role for a web identity is also open to instances",
-		Why:   "the service left over from a copied policy can still use the role, past the conditions on the token",
-		Fix:   "remove the statement for the service, or make two roles",
-		Link:  trustPage,
-		check: checkLeftOverService,
+		ID:       "GX-T11",
+		Title:    "a role for a web identity is also open to instances",
+		Why:      "the service left over from a copied policy can still use the role, past the conditions on the token",
+		Fix:      "remove the statement for the service, or make two roles",
+		Link:     trustPage,
+		Severity: Warning,
+		check:    checkLeftOverService,
 	},
 }
 
@@ -137,7 +145,22 @@ func checkAccountTrust(r *reporter) {
 				}
 			})
 		}
+		r.reportThirdParties(path, s)
 		r.checkExternalIDStrength(path, s)
+	})
+}
+
+// reportThirdParties looks at principals outside the organisation, if its
+// accounts are known.
+func (r *reporter) reportThirdParties(path string, s *iam.Statement) {
+	if len(r.options.OrganizationAccounts) == 0 || restricted(s, []string{"sts:externalid"}, true) {
+		return
+	}
+	values(path+".Principal.AWS", s.Principal.AWS, func(path, principal string) {
+		account, known := principalAccount(principal)
+		if known && !isWholeAccount(principal) && account != string(r.options.Account) && !slices.Contains(r.options.OrganizationAccounts, iam.AccountID(account)) {
+			r.report(Warning, path, "add a condition StringEquals on sts:ExternalId", "%q belongs to a third party, who should send an external ID", clip(principal))
+		}
 	})
 }
 
@@ -224,6 +247,7 @@ func checkWebIdentity(r *reporter) {
 		if s.Principal == nil || !allowsAction(s, "sts:AssumeRoleWithWebIdentity") || !r.readable(path+".Condition") {
 			return
 		}
+		r.reportPublicProvider(path, s)
 		isOIDC := slices.ContainsFunc(s.Principal.Federated, func(p string) bool {
 			_, _, ok := oidcProvider(p)
 			return ok
@@ -251,6 +275,30 @@ func checkWebIdentity(r *reporter) {
 			})
 		}
 	})
+}
+
+// publicProviders are the identity providers that need no ARN, with the claims
+// that say for which application a token is. Their subjects are those of the
+// whole world.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif
+var publicProviders = map[string][]string{
+	"cognito-identity.amazonaws.com": {"aud"},
+	"accounts.google.com":            {"aud", "oaud"},
+	"www.amazon.com":                 {"app_id"},
+	"graph.facebook.com":             {"app_id"},
+}
+
+func (r *reporter) reportPublicProvider(path string, s *iam.Statement) {
+	for _, provider := range s.Principal.Federated {
+		claims := publicProviders[provider]
+		if len(claims) == 0 || slices.ContainsFunc(claims, func(claim string) bool {
+			return slices.ContainsFunc(s.Conditions, func(c iam.Condition) bool { return hasClaim(c, claim) })
+		}) {
+			continue
+		}
+		r.report(Error, path, "add a condition StringEquals on "+provider+":"+claims[0], "no condition says for which application %s must have made the token", provider)
+	}
 }
 
 // hasClaim reports whether a condition demands a value of a token's claim.
