@@ -1,0 +1,172 @@
+package world
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/eval"
+)
+
+// A policy is a policy document under one name. All principals and resources
+// that have the same policy share one. It is compiled when it first has to
+// decide something.
+type policy struct {
+	policyKey
+	missing string // for a stand-in: what is not in the world
+	store   *store
+
+	compiled atomic.Pointer[eval.Policy]
+
+	// holders are the principals whose identity policy, boundary or trust
+	// policy this is.
+	// Guarded by the world's lock.
+	holders []*principal
+	indexed bool // identity policies are, see [index]
+}
+
+type policyKey struct {
+	kind iam.Kind
+	name string // as explanations show it
+	text string
+}
+
+// A store holds every policy of a world once. Its map is guarded by the world's
+// lock; the cache of compiled policies has one of its own, because queries fill
+// it.
+type store struct {
+	policies map[policyKey]*policy
+
+	mu       sync.Mutex
+	cached   []*policy
+	cachedAt int // bytes of policy text that are compiled
+}
+
+// compiledBudget is how much policy text may be compiled at a time, in bytes.
+// Compiled policies take ten times the memory of their text and more, and a
+// large world asks about few of them.
+const compiledBudget = 24 << 20
+
+func newStore() *store { return &store{policies: make(map[policyKey]*policy)} }
+
+// get returns the policy, which it makes if need be. It fails if the document
+// cannot have the kind.
+func (s *store) get(kind iam.Kind, name string, d Document) (*policy, error) {
+	key := policyKey{kind, name, d.text}
+	if p, ok := s.policies[key]; ok {
+		return p, nil
+	}
+	p := &policy{policyKey: key, store: s}
+	source, err := d.Policy()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := eval.Compile(source, kind, name); err != nil {
+		return nil, err
+	}
+	s.policies[key] = p
+	return p, nil
+}
+
+// The condition keys of stand-ins for policies that are not in the world. They
+// are unknown in every request.
+const (
+	keyMissingAllows = "crossaccount:PolicyNotInWorld/Allows"
+	keyMissingDenies = "crossaccount:PolicyNotInWorld/Denies"
+)
+
+const (
+	standIn = `{"Version":"2012-10-17","Statement":[` +
+		`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Bool":{"` + keyMissingAllows + `":"true"}}},` +
+		`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"` + keyMissingDenies + `":"true"}}}]}`
+	standInWithPrincipal = `{"Version":"2012-10-17","Statement":[` +
+		`{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"Bool":{"` + keyMissingAllows + `":"true"}}},` +
+		`{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"Bool":{"` + keyMissingDenies + `":"true"}}}]}`
+)
+
+// missing returns a stand-in for policies that the world does not contain: they
+// may allow and may deny everything.
+func (s *store) missing(kind iam.Kind, what string) *policy {
+	p, ok := s.policies[standInKey(kind, what)]
+	if !ok {
+		p = newStandIn(kind, what)
+		p.store = s
+		s.policies[p.policyKey] = p
+	}
+	return p
+}
+
+func newStandIn(kind iam.Kind, what string) *policy {
+	return &policy{policyKey: standInKey(kind, what), missing: what}
+}
+
+func standInKey(kind iam.Kind, what string) policyKey {
+	text := standIn
+	if kind == iam.KindResource || kind == iam.KindTrust {
+		text = standInWithPrincipal
+	}
+	return policyKey{kind, what + notInThisWorld, text}
+}
+
+// notInThisWorld ends the names of stand-ins.
+const notInThisWorld = " (not in this world)"
+
+// drop forgets a policy that nobody has any more.
+func (s *store) drop(p *policy) {
+	if len(p.holders) == 0 {
+		delete(s.policies, p.policyKey)
+	}
+}
+
+// eval returns the compiled policy. It is safe for concurrent use.
+func (p *policy) eval() *eval.Policy {
+	if p == nil {
+		return nil
+	}
+	if c := p.compiled.Load(); c != nil {
+		return c
+	}
+	source, err := iam.ParsePolicy([]byte(p.text))
+	if err != nil {
+		panic("world: a document that was accepted does not parse: " + err.Error())
+	}
+	c, err := eval.Compile(source, p.kind, p.name)
+	if err != nil {
+		panic("world: a document that was accepted does not compile: " + err.Error())
+	}
+	if !p.compiled.CompareAndSwap(nil, c) {
+		if other := p.compiled.Load(); other != nil {
+			return other
+		}
+		return c
+	}
+	if p.store != nil {
+		p.store.remember(p)
+	}
+	return c
+}
+
+// remember counts a policy that was compiled, and forgets all others when there
+// are too many. They are compiled again when they are needed.
+func (s *store) remember(p *policy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cachedAt += len(p.text); s.cachedAt > compiledBudget {
+		for _, old := range s.cached {
+			old.compiled.Store(nil)
+		}
+		clear(s.cached)
+		s.cached, s.cachedAt = s.cached[:0], len(p.text)
+	}
+	s.cached = append(s.cached, p)
+}
+
+// evalAll compiles a list. The result is never nil: a principal without policies
+// has a layer that allows nothing.
+func evalAll(policies []*policy) []*eval.Policy {
+	out := make([]*eval.Policy, len(policies))
+	for i, p := range policies {
+		out[i] = p.eval()
+	}
+	return out
+}
