@@ -103,6 +103,14 @@ func compileCondition(c *iam.Condition, variables bool) (condition, error) {
 	return compiled, nil
 }
 
+// HasVariables reports whether ${…} has a meaning in the operator's values, in
+// policies of version 2012-10-17.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-wheretouse
+func HasVariables(op iam.Operator) bool {
+	return op.Name == "Bool" || strings.HasPrefix(op.Name, "String") || strings.HasPrefix(op.Name, "Arn")
+}
+
 func comparisonOf(operator string) comparison {
 	switch {
 	case strings.HasSuffix(operator, "LessThan"):

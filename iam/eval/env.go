@@ -52,7 +52,7 @@ func newEnv(in *Input) env {
 	e.keys = e.keysOf()
 	if e.resourceAccount == "" {
 		// Resources that belong to AWS itself have "aws" here, or nothing.
-		if account := segment(r.Resource, 4); len(account) == 12 && allDigits(account) {
+		if account := segment(r.Resource, 4); account != "" && allDigits(account) {
 			e.resourceAccount = iam.AccountID(account)
 		}
 	}

@@ -76,7 +76,8 @@ func compileAWSPrincipal(s string) (principalEntry, error) {
 	if s == "*" {
 		return principalEntry{kind: entryEverybody}, nil
 	}
-	if _, err := iam.ParseAccountID(s); err == nil {
+	if s != "" && allDigits(s) {
+		// The number of digits is for iam/lint to check.
 		return principalEntry{kind: entryAccount, text: s}, nil
 	}
 	arn, err := iam.ParseARN(s)
@@ -135,7 +136,7 @@ func (p *principalEntry) names(e *env) (tri, grade) {
 		case caller.Type == iam.PrincipalFederatedUser && p.text == caller.RoleARN:
 			return yes, gradeRole // its parent user
 		case caller.Type == iam.PrincipalRole && p.account == string(caller.Account) && isSessionOf(p.text, e.roleName):
-			return maybe, gradeDirect // one of the role's sessions, perhaps this one
+			return e.isSession(lastPart(p.text)), gradeDirect
 		}
 		return no, gradeNone
 
@@ -155,13 +156,43 @@ func (p *principalEntry) names(e *env) (tri, grade) {
 		return truth(caller.Type == iam.PrincipalWebIdentity && caller.ARN == p.text), gradeDirect
 
 	case entryCanonical:
-		// Which account has this canonical id cannot be seen from here.
 		if caller.Account == "" {
 			return no, gradeNone
 		}
-		return maybe, gradeAccount
+		return e.isKnownAs(p.text), gradeAccount
 	}
 	return no, gradeNone
+}
+
+// isSession reports whether the role that calls does so in the session of this
+// name. aws:userid, which ends in the session's name, shows it.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable
+func (e *env) isSession(name string) tri {
+	values, _, state := e.context.Lookup("aws:userid")
+	switch state {
+	case iam.KeyUnknown:
+		return maybe
+	case iam.KeyGiven:
+		if len(values) == 1 {
+			_, session, _ := strings.Cut(values[0], ":")
+			return truth(session == name)
+		}
+	}
+	return no
+}
+
+// canonicalUserKey is where a context says what the canonical user id of the
+// caller's account is. AWS has no such condition key; it knows.
+const canonicalUserKey = "crossaccount:canonicaluserid"
+
+// isKnownAs reports whether the caller's account has the canonical user id.
+func (e *env) isKnownAs(id string) tri {
+	values, _, state := e.context.Lookup(canonicalUserKey)
+	if state == iam.KeyUnknown {
+		return maybe
+	}
+	return truth(len(values) == 1 && values[0] == id)
 }
 
 // isSessionOf reports whether arn is of a session of the role with this name,

@@ -218,6 +218,9 @@ func diagnose(raw json.RawMessage, err error) *caseError {
 				"principal": checkField[cases.Principal](d),
 				"action":    checkField[string](d),
 				"resource": func(path string, at int, value json.RawMessage) {
+					if value[0] == '"' {
+						return // just the ARN
+					}
 					d.object(path, at, value, map[string]func(string, int, json.RawMessage){
 						"resource": checkField[string](d), "accountId": checkField[iam.AccountID](d)})
 				},
@@ -347,7 +350,9 @@ func (d *diagnosis) object(path string, at int, raw json.RawMessage, fields map[
 		case ok:
 			check(name, m.at, m.value)
 		default:
-			d.report(name, d.line(m.at), fmt.Sprintf("is unknown; known are %s", strings.Join(slices.Sorted(maps.Keys(fields)), ", ")))
+			if known := slices.Sorted(maps.Keys(fields)); cases.Misspelt(m.name, known...) {
+				d.report(name, d.line(m.at), fmt.Sprintf("is unknown; known are %s", strings.Join(known, ", ")))
+			}
 		}
 	}
 }

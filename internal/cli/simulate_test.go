@@ -79,7 +79,7 @@ func TestSimulateRefuses(t *testing.T) {
 		"name":              {"[{\"name\":\"one\"," + simulateRequest + ",\n\"source\":1}]", `standard input:2: case 0 ("one"): source: must be a JSON string, not a number`},
 		"principal":         {`{"request":{` + "\n" + `"principal":"alice","action":"a:b","resource":{"resource":"*"}}}`, `standard input:2: case 0: request.principal: principal "alice" is neither`},
 		"account":           {`{"request":{"resource":{"resource":"*",` + "\n" + `"accountId":[]}}}`, "standard input:2: case 0: request.resource.accountId: "},
-		"context":           {`{"request":{"context":{"a":"b",` + "\n\n" + `"c":null}}}`, "standard input:3: case 0: request.context.c: a context value must be"},
+		"context":           {`{"request":{"context":{"a":"b",` + "\n\n" + `"c":{}}}}`, "standard input:3: case 0: request.context.c: a context value must be"},
 		"policy":            {"{" + simulateRequest + ",\"identityPolicies\":[{},\n{\"name\":\"p\",\n\"policy\":{\"Statement\":[\n{\"Effect\":\"allow\"}]}}]}", "case 0: identityPolicies["},
 		"statement":         {"{" + simulateRequest + ",\"sessionPolicy\":{\"Statement\":[\n{\"Effect\":\"Allow\",\"Actoin\":\"*\",\"Resource\":\"*\"}]}}", "standard input:2: case 0: sessionPolicy.Statement[0]: unknown element \"Actoin\""},
 		"principal in SCP":  {"{" + simulateRequest + ",\"serviceControlPolicies\":[{\"policies\":[\n{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\",\"Principal\":\"*\"}]}]}]}", "standard input:2: case 0: serviceControlPolicies[0].policies[0].Statement[0].Principal: "},

@@ -19,15 +19,20 @@
 //
 // The world is closed: a context key that is not given is absent, and none is
 // derived from the request. A value that is a string makes a single-valued key,
-// a list of strings a multivalued one.
+// a list of strings a multivalued one, and null makes none.
+//
+// Whatever is null counts as left out. Fields this format does not have, such as
+// a comment, are ignored, unless they look like one that is misspelt: an
+// "identityPolicy" that was silently ignored would be another question.
 package cases
 
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/iam/eval"
@@ -91,31 +96,38 @@ type Policy struct {
 	Document json.RawMessage
 }
 
-// UnmarshalJSON reads either form.
+// UnmarshalJSON reads either form. Null is no policy.
 func (p *Policy) UnmarshalJSON(data []byte) error {
+	p.Name, p.Document = "", nil
+	if string(data) == "null" {
+		return nil
+	}
 	var elements map[string]json.RawMessage
 	if err := json.Unmarshal(data, &elements); err != nil {
 		return fmt.Errorf("a policy must be an object: %w", err)
 	}
 	document, named := elements["policy"]
 	if !named {
-		p.Name, p.Document = "", bytes.Clone(data)
+		p.Document = bytes.Clone(data)
 		return nil
 	}
-	var with struct {
-		Name   string          `json:"name"`
-		Policy json.RawMessage `json:"policy"`
+	if name, given := elements["name"]; given {
+		if err := json.Unmarshal(name, &p.Name); err != nil {
+			return fmt.Errorf("the name of a policy must be a string: %w", err)
+		}
 	}
-	if err := unmarshalStrict(data, &with); err != nil {
-		return fmt.Errorf("a named policy has a name and a policy: %w", err)
+	if string(document) != "null" {
+		p.Document = bytes.Clone(document)
 	}
-	p.Name, p.Document = with.Name, bytes.Clone(document)
-	return nil
+	return checkFields(data, "name", "policy")
 }
 
 // MarshalJSON writes the form that was read.
 func (p Policy) MarshalJSON() ([]byte, error) {
-	if p.Name == "" {
+	switch {
+	case p.Document == nil:
+		return []byte("null"), nil
+	case p.Name == "":
 		return p.Document, nil
 	}
 	return json.Marshal(map[string]any{"name": p.Name, "policy": p.Document})
@@ -128,8 +140,12 @@ type Value struct {
 	Multi  bool
 }
 
-// UnmarshalJSON reads a scalar or a list of scalars.
+// UnmarshalJSON reads a scalar or a list of scalars. Null is no value.
 func (v *Value) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		v.Multi, v.Values = false, nil
+		return nil
+	}
 	if list := []json.RawMessage(nil); json.Unmarshal(data, &list) == nil && list != nil {
 		v.Multi, v.Values = true, []string{}
 		for _, item := range list {
@@ -172,13 +188,12 @@ func scalar(data []byte) (string, error) {
 // MarshalJSON writes a string or a list.
 func (v Value) MarshalJSON() ([]byte, error) {
 	if v.Multi || len(v.Values) != 1 {
-		return json.Marshal(v.Values)
+		return json.Marshal(v.Values) // null if there is none
 	}
 	return json.Marshal(v.Values[0])
 }
 
-// Read reads one case or an array of cases. Unknown fields are refused, so that
-// a layer whose name is misspelt is not silently ignored.
+// Read reads one case or an array of cases.
 func Read(r io.Reader) ([]Case, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
@@ -192,29 +207,98 @@ func Read(r io.Reader) ([]Case, error) {
 		}
 		read := make([]Case, len(list))
 		for i, item := range list {
-			if err := unmarshalStrict(item, &read[i]); err != nil {
+			if err := json.Unmarshal(item, &read[i]); err != nil {
 				return nil, fmt.Errorf("case %d: %w", i, err)
 			}
 		}
 		return read, nil
 	}
 	var one Case
-	if err := unmarshalStrict(data, &one); err != nil {
+	if err := json.Unmarshal(data, &one); err != nil {
 		return nil, fmt.Errorf("read case: %w", err)
 	}
 	return []Case{one}, nil
 }
 
-func unmarshalStrict(data []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
+// UnmarshalJSON reads a case.
+func (c *Case) UnmarshalJSON(data []byte) error {
+	type plain Case
+	if err := json.Unmarshal(data, (*plain)(c)); err != nil {
 		return err
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is more after the end of the JSON value")
+	return checkFields(data, "name", "source", "request", "identityPolicies", "resourcePolicy", "permissionBoundaries", "sessionPolicy",
+		"serviceControlPolicies", "resourceControlPolicies", "endpointPolicies", "expected")
+}
+
+// UnmarshalJSON reads a request.
+func (r *Request) UnmarshalJSON(data []byte) error {
+	type plain Request
+	if err := json.Unmarshal(data, (*plain)(r)); err != nil {
+		return err
+	}
+	return checkFields(data, "principal", "action", "resource", "context", "unknown")
+}
+
+// UnmarshalJSON reads a resource, which may also be just its ARN.
+func (r *Resource) UnmarshalJSON(data []byte) error {
+	if json.Unmarshal(data, &r.Resource) == nil {
+		return nil
+	}
+	type plain Resource
+	if err := json.Unmarshal(data, (*plain)(r)); err != nil {
+		return err
+	}
+	return checkFields(data, "resource", "accountId")
+}
+
+// UnmarshalJSON reads a level.
+func (l *Level) UnmarshalJSON(data []byte) error {
+	type plain Level
+	if err := json.Unmarshal(data, (*plain)(l)); err != nil {
+		return err
+	}
+	return checkFields(data, "orgIdentifier", "policies")
+}
+
+// checkFields refuses fields of an object that are probably meant to be one of
+// those it can have.
+func checkFields(data []byte, known ...string) error {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) != nil {
+		return nil // null
+	}
+	for name := range fields {
+		if Misspelt(name, known...) {
+			return fmt.Errorf("json: unknown field %q; there are %s", name, strings.Join(known, ", "))
+		}
 	}
 	return nil
+}
+
+// Misspelt reports whether name is none of the known fields but looks like one.
+func Misspelt(name string, known ...string) bool {
+	if slices.ContainsFunc(known, func(field string) bool { return strings.EqualFold(field, name) }) {
+		return false // as encoding/json reads it
+	}
+	folded := strings.ToLower(name)
+	if strings.Contains(folded, "polic") || strings.Contains(folded, "boundar") {
+		return true
+	}
+	return slices.ContainsFunc(known, func(field string) bool { return alike(folded, strings.ToLower(field)) })
+}
+
+// alike reports whether two names are the same but for one letter, or two
+// that are swapped.
+func alike(a, b string) bool {
+	from := 0
+	for from < min(len(a), len(b)) && a[from] == b[from] {
+		from++
+	}
+	a, b = a[from:], b[from:]
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return len(a) <= 1 && len(b) <= 1 || len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
 }
 
 // A Result is the answer to a case.

@@ -24,10 +24,10 @@ func (c *Case) Input() (*eval.Input, error) {
 	if isTrustPolicy(c.Request) {
 		kind = iam.KindTrust
 	}
-	if c.ResourcePolicy != nil {
+	if c.ResourcePolicy != nil && c.ResourcePolicy.Document != nil {
 		in.Resource = compile.one("resourcePolicy", kind, *c.ResourcePolicy)
 	}
-	if c.SessionPolicy != nil {
+	if c.SessionPolicy != nil && c.SessionPolicy.Document != nil {
 		in.Session = []*eval.Policy{compile.one("sessionPolicy", iam.KindSession, *c.SessionPolicy)}
 	}
 	in.Boundary = compile.single("permissionBoundaries", iam.KindBoundary, c.PermissionBoundaries)
@@ -83,7 +83,9 @@ func (c *compiler) one(path string, kind iam.Kind, p Policy) *eval.Policy {
 func (c *compiler) list(path string, kind iam.Kind, policies []Policy) []*eval.Policy {
 	var out []*eval.Policy
 	for i, p := range policies {
-		out = append(out, c.one(fmt.Sprintf("%s[%d]", path, i), kind, p))
+		if p.Document != nil {
+			out = append(out, c.one(fmt.Sprintf("%s[%d]", path, i), kind, p))
+		}
 	}
 	return out
 }
@@ -91,30 +93,52 @@ func (c *compiler) list(path string, kind iam.Kind, policies []Policy) []*eval.P
 // single compiles the policies of a layer that AWS has at most one policy of.
 // Several are read as one policy with all their statements.
 func (c *compiler) single(path string, kind iam.Kind, policies []Policy) *eval.Policy {
-	switch len(policies) {
-	case 0:
+	compiled := c.list(path, kind, policies)
+	switch {
+	case c.err != nil || len(compiled) == 0:
 		return nil
-	case 1:
-		return c.one(path+"[0]", kind, policies[0])
+	case len(compiled) == 1:
+		return compiled[0]
 	}
-	var merged *iam.Policy
-	for i, p := range c.list(path, kind, policies) {
-		switch {
-		case c.err != nil:
-			return nil
-		case merged == nil:
-			merged = &iam.Policy{Version: p.Source().Version}
-		case merged.Version != p.Source().Version:
-			c.err = fmt.Errorf("%s[%d]: the policies have different versions and cannot be read as one", path, i)
-			return nil
+	merged := &iam.Policy{Version: iam.Version2012}
+	for _, p := range compiled {
+		for _, s := range p.Source().Statements {
+			if p.Source().Version != iam.Version2012 {
+				s = withoutVariables(s)
+			}
+			merged.Statements = append(merged.Statements, s)
 		}
-		merged.Statements = append(merged.Statements, p.Source().Statements...)
 	}
-	compiled, err := eval.Compile(merged, kind, path)
+	one, err := eval.Compile(merged, kind, path)
 	if err != nil {
 		c.err = fmt.Errorf("%s: %w", path, err)
 	}
-	return compiled
+	return one
+}
+
+// withoutVariables writes a statement of an older version, in which ${ has no
+// meaning, as one of the present version.
+func withoutVariables(s iam.Statement) iam.Statement {
+	literal := func(values []string) []string {
+		if values == nil {
+			return nil
+		}
+		out := make([]string, len(values))
+		for i, v := range values {
+			out[i] = strings.ReplaceAll(v, "${", "${$}{")
+		}
+		return out
+	}
+	s.Resource, s.NotResource = literal(s.Resource), literal(s.NotResource)
+	conditions := make([]iam.Condition, len(s.Conditions))
+	for i, c := range s.Conditions {
+		conditions[i] = c
+		if op, err := iam.ParseOperator(c.Operator); err == nil && eval.HasVariables(op) {
+			conditions[i].Values = literal(c.Values)
+		}
+	}
+	s.Conditions = conditions
+	return s
 }
 
 func (c *compiler) levels(path string, kind iam.Kind, levels []Level) [][]*eval.Policy {
@@ -136,9 +160,10 @@ func (r *Request) iam() (*iam.Request, error) {
 		ResourceAccount: r.Resource.AccountID,
 	}
 	for key, v := range r.Context {
-		if v.Multi {
+		switch {
+		case v.Multi:
 			request.Context.SetMulti(key, v.Values...)
-		} else {
+		case len(v.Values) == 1:
 			request.Context.Set(key, v.Values[0])
 		}
 	}
@@ -198,7 +223,11 @@ func (p *Principal) UnmarshalJSON(data []byte) error {
 		RoleARN  string        `json:"roleArn"`
 		UniqueID string        `json:"uniqueId"`
 	}
-	if err := unmarshalStrict(data, &object); err != nil {
+	err := json.Unmarshal(data, &object)
+	if err == nil {
+		err = checkFields(data, "type", "arn", "account", "roleArn", "uniqueId")
+	}
+	if err != nil {
 		return fmt.Errorf("a principal is an ARN, a service or an object with a type: %w", err)
 	}
 	if object.ARN != "" {
@@ -248,11 +277,12 @@ func ParsePrincipal(s string) (iam.Principal, error) {
 	if err != nil {
 		return iam.Principal{}, err
 	}
-	account, err := iam.ParseAccountID(arn.Account)
-	if err != nil {
-		return iam.Principal{}, fmt.Errorf("principal %q: %w", s, err)
+	// Examples are full of accounts like 12345; that their length is wrong makes
+	// no difference to any rule.
+	if strings.Trim(arn.Account, "0123456789") != "" || arn.Account == "" {
+		return iam.Principal{}, fmt.Errorf("principal %q: the account %q is not a number", s, arn.Account)
 	}
-	p := iam.Principal{ARN: s, Account: account}
+	p := iam.Principal{ARN: s, Account: iam.AccountID(arn.Account)}
 	kind, _, _ := strings.Cut(arn.Resource, "/")
 	switch arn.Service + " " + kind {
 	case "iam root":
