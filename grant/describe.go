@@ -1,0 +1,88 @@
+package grant
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/crossaccount/crossaccount/iam"
+)
+
+// describe fills in what a plan says about itself.
+func (b *builder) describe(p *Plan) {
+	before := map[string]bool{}
+	for _, e := range p.edges {
+		p.Grants = append(p.Grants, e.given())
+		if !e.resource.created() && e.resource.kind.name != "role" {
+			before[fmt.Sprintf("the %s %s in %s", e.resource.kind.title, e.resource.title(), e.resource.site.Account)] = true
+		}
+		if e.resource.key != nil && !e.resource.key.created() {
+			before[fmt.Sprintf("the KMS key %s in %s", e.resource.key.title(), e.resource.key.site.Account)] = true
+		}
+		if e.principal.unit == "" && !e.principal.account {
+			why := ""
+			if e.trust == "named" {
+				why = "; policies name it, and AWS refuses policies that name a role that does not exist"
+			}
+			before[fmt.Sprintf("the role %s in %s%s", e.principal.arn, e.principal.site.Account, why)] = true
+		}
+		if e.principal.site.ID == e.resource.site.ID {
+			p.Warnings = append(p.Warnings, b.m.problem("GX-P09", e.path, "use an account for each party and stage", "in stage %s %s and its consumer are in one account, %s, where a permission of either side may be enough", e.pair.stage, e.resource.name, e.principal.site.ID))
+		}
+	}
+	p.Before = sortedKeys(before)
+	b.listDocuments(p)
+}
+
+func (i *instance) title() string {
+	if iam.HasSymbol(i.arn) || i.arn == "" {
+		return i.name
+	}
+	return i.arn
+}
+
+func (e *edge) given() Given {
+	g := Given{
+		Grant: e.grant.Name, App: e.app, Stage: e.pair.stage, Consumer: e.grant.Consumer, ConsumerStage: e.pair.consumerStage,
+		Access: e.grant.Access, Resource: e.grant.Resource, Kind: e.resource.kind.name,
+		Principal: e.principal.arn, Assume: e.assume, Via: e.via, Why: e.why, Trust: e.trust,
+	}
+	if !iam.HasSymbol(e.resource.arn) {
+		g.ARN = e.resource.arn
+	}
+	if e.principal.account {
+		g.Principal = "arn:" + e.principal.site.Partition + ":iam::" + e.principal.site.ID + ":root"
+	}
+	if e.via == "trust" {
+		g.Actions = []string{"sts:AssumeRole"}
+	}
+	for _, h := range e.rights {
+		g.Actions = union(g.Actions, h.right.actions)
+	}
+	for _, w := range e.grant.Waive {
+		if len(w.Stages) == 0 || slices.Contains(w.Stages, e.pair.stage) {
+			g.Waivers = append(g.Waivers, w.Rule+": "+w.Reason)
+		}
+	}
+	return g
+}
+
+// listDocuments collects every policy of the plan.
+func (b *builder) listDocuments(p *Plan) {
+	for _, key := range b.placeOrder {
+		place := b.places[key]
+		d := &Document{Title: place.title, Account: place.inst.site.ID, Kind: iam.KindResource, Service: place.inst.kind.policy.service, Resource: place.inst.arn, Policy: place.policy(), Grants: place.grants()}
+		if place.part != "" {
+			d.Resource = place.part
+		}
+		p.documents = append(p.documents, d)
+	}
+	for _, key := range b.roleOrder {
+		r := b.roles[key]
+		if r.trust != nil && r.consumer == nil {
+			p.documents = append(p.documents, &Document{Title: r.trust.title, Account: r.site.ID, Kind: iam.KindTrust, Principal: r.arn, Resource: r.arn, Policy: r.trust.policy(), Grants: r.grants})
+		}
+		if len(r.permissions.statements) > 0 {
+			p.documents = append(p.documents, &Document{Title: r.permissions.title, Account: r.site.ID, Kind: iam.KindIdentity, Principal: r.arn, Policy: r.permissions.policy(), Grants: r.grants})
+		}
+	}
+}

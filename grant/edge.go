@@ -1,0 +1,342 @@
+package grant
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crossaccount/crossaccount/iam"
+)
+
+// A site is an account and a region.
+type site struct {
+	Account string // its name in the manifest
+	ID      string
+	Partition,
+	Region,
+	Profile string
+}
+
+// An instance is a resource in one stage.
+type instance struct {
+	name     string // in the manifest
+	decl     *Resource
+	kind     *kind
+	app      string
+	stage    string
+	site     *site
+	physical string    // its name in AWS, "" if only AWS knows it
+	id       string    // its id in AWS; a symbol if the resource is created
+	arn      string    // may contain symbols
+	key      *instance // that encrypts it, or nil
+	path     string    // in the manifest
+	fanOut   string    // ARN of the stream consumer of the grant being compiled
+}
+
+// created reports whether the resource is created by the plan.
+func (i *instance) created() bool { return i.decl.Create != nil }
+
+// unitKey identifies the unit that creates the resource.
+func (i *instance) unitKey() string { return "resource/" + i.name + "/" + i.stage }
+
+// arnInStack is the ARN where a reference makes CloudFormation wait for the
+// resource.
+func (i *instance) arnInStack() string {
+	if i.created() {
+		return unitValue(i.unitKey(), "Arn")
+	}
+	return i.arn
+}
+
+// nameInStack is the name where a reference makes CloudFormation wait.
+func (i *instance) nameInStack() string {
+	if i.created() {
+		return unitValue(i.unitKey(), "Name")
+	}
+	return i.physical
+}
+
+// A principal is the role that gets access.
+type principal struct {
+	site    *site
+	stage   string
+	arn     string
+	role    *Role  // as declared; nil for role_of
+	name    string // of the role
+	unit    string // key of the unit that creates the role, "" if it exists
+	account bool   // the whole account; the other fields but site are empty
+}
+
+// An edge is a grant in one stage, with everything known that will be.
+type edge struct {
+	grant     *Grant
+	path      string // of the grant in the manifest
+	app       string
+	pair      pairing
+	resource  *instance
+	principal principal
+	accesses  []*access
+	values    map[string]string // :: placeholder → value
+
+	via, why string // "policy", "role" or "trust", and the reason
+	trust    string // "named", "matched" or "account"
+	assume   string // ARN of the role in the resource's account, for via role
+	rights   []heldRight
+}
+
+// A heldRight is a right of an edge with its resources and conditions, kept so
+// that it can be checked against the compiled policies.
+type heldRight struct {
+	right      right
+	resources  []string
+	conditions []iam.Condition
+	key        bool // on the key that encrypts the resource
+}
+
+func (e *edge) readOnly() bool {
+	return !slices.ContainsFunc(e.accesses, func(a *access) bool { return !a.readOnly })
+}
+
+// String names the edge in plans and messages.
+func (e *edge) String() string { return e.grant.Name + " in " + e.pair.stage }
+
+// expander makes the edges of a manifest.
+type expander struct {
+	m         *Manifest
+	sites     map[string]*site
+	instances map[string]*instance
+	problems  problems
+}
+
+func (x *expander) report(p Problem) { x.problems = append(x.problems, p) }
+
+func (x *expander) edges() []*edge {
+	var all []*edge
+	for i := range x.m.Grants {
+		g := &x.m.Grants[i]
+		at := fmt.Sprintf("grants[%d]", i)
+		for _, pair := range x.m.pairings(at, g, x.report) {
+			if e := x.edge(at, g, pair); e != nil {
+				all = append(all, e)
+			}
+		}
+	}
+	return all
+}
+
+func (x *expander) edge(at string, g *Grant, pair pairing) *edge {
+	e := &edge{grant: g, path: at, pair: pair, app: x.m.appOf(g.Resource), trust: g.Trust}
+	consumer := x.m.Consumers[g.Consumer]
+	e.resource = x.instance(g.Resource, pair.stage)
+	if e.resource == nil {
+		return nil
+	}
+	e.values = map[string]string{
+		"stage": pair.stage, "app": e.app, "consumer": g.Consumer, "consumer_stage": pair.consumerStage,
+		"resource": g.Resource, "access": strings.Join(g.Access, "-"),
+		"region": e.resource.site.Region, "account": e.resource.site.ID,
+	}
+	for _, word := range g.Access {
+		e.accesses = append(e.accesses, e.resource.kind.access(word))
+	}
+	if !x.principal(e, consumer) {
+		return nil
+	}
+	if a, b := e.resource.site, e.principal.site; a.Partition != b.Partition {
+		x.report(x.m.problem(RuleRegion, at, "use accounts of one partition", "%s is in the partition %s and %s in %s; access cannot cross partitions", a.Account, a.Partition, b.Account, b.Partition))
+		return nil
+	}
+	x.choose(e)
+	return e
+}
+
+func (x *expander) principal(e *edge, consumer Consumer) bool {
+	g := e.grant
+	if g.RoleOf != "" {
+		i := x.instance(g.RoleOf, e.pair.stage)
+		if i == nil {
+			return false
+		}
+		e.principal = principal{site: i.site, stage: i.stage, arn: i.arn, name: i.physical, unit: i.unitKey()}
+		return true
+	}
+	s := x.site(consumer.Accounts[e.pair.consumerStage], "")
+	e.principal = principal{site: s, stage: e.pair.consumerStage}
+	role, at := g.Role, e.path+".role"
+	if role == nil {
+		role, at = consumer.Role, "consumers."+g.Consumer+".role"
+	}
+	if role == nil {
+		e.principal.account = true
+		return true
+	}
+	values := map[string]string{}
+	for k, v := range e.values {
+		values[k] = v
+	}
+	values["region"], values["account"] = s.Region, s.ID
+	name, _ := expandText(role.Name, values)
+	if !compiled(`[A-Za-z0-9_+=,.@-]{1,64}`).MatchString(name) {
+		x.report(x.m.problem(RuleValue, at+".name", "shorten it", "the role name %q is longer than 64 characters", name))
+		return false
+	}
+	e.principal.role, e.principal.name, e.principal.arn = role, name, roleARN(s, role.Path, name)
+	if role.Create != "" {
+		e.principal.unit = "role/" + s.ID + "/" + name
+	}
+	e.principal.account = e.trust == "account"
+	return true
+}
+
+// site returns an account in a region, its first one unless given.
+func (x *expander) site(account, region string) *site {
+	a := x.m.Accounts[account]
+	if region == "" && len(a.Regions) > 0 {
+		region = a.Regions[0]
+	}
+	key := account + "/" + region
+	if s, ok := x.sites[key]; ok {
+		return s
+	}
+	profile := a.Profile
+	if profile == "" {
+		profile = account
+	}
+	s := &site{Account: account, ID: a.ID, Partition: a.partition(), Region: region, Profile: profile}
+	x.sites[key] = s
+	return s
+}
+
+// instance returns a resource in a stage, or nil after a report.
+func (x *expander) instance(name, stage string) *instance {
+	key := name + "/" + stage
+	if i, ok := x.instances[key]; ok {
+		return i
+	}
+	r := x.m.Resources[name]
+	app := x.m.appOf(name)
+	at := "resources." + name
+	account, ok := x.m.Apps[app].Accounts[stage]
+	if !ok {
+		x.report(x.m.problem(RuleStage, at, "add it to apps."+app+".accounts", "the app %q has no account for stage %q", app, stage))
+		return nil
+	}
+	i := &instance{name: name, decl: &r, kind: kindByName(r.Kind), app: app, stage: stage, path: at}
+	if r.Region != "" && !slices.Contains(x.m.Accounts[account].Regions, r.Region) {
+		x.report(x.m.problem(RuleRegion, at+".region", fmt.Sprintf("add it to accounts.%s.regions", account), "the account %q does not list the region %q", account, r.Region))
+	}
+	i.site = x.site(account, r.Region)
+	x.instances[key] = i
+	if !x.identify(i) {
+		return nil
+	}
+	if _, ok := x.m.Resources[r.Encryption]; ok {
+		i.key = x.instance(r.Encryption, stage)
+	}
+	return i
+}
+
+// identify works out the names of an instance.
+func (x *expander) identify(i *instance) bool {
+	values := map[string]string{"stage": i.stage, "app": i.app, "region": i.site.Region, "account": i.site.ID, "resource": i.name}
+	text := func(key string, by ByStage) string {
+		here := i.path + "." + key
+		if _, ok := by[i.stage]; ok {
+			here += "." + i.stage
+		}
+		if by != nil && by.For(i.stage) == "" {
+			x.report(x.m.problem(RuleMissing, here, "add "+i.stage, "there is no %s for stage %q", key, i.stage))
+			return ""
+		}
+		s, missing := expandText(by.For(i.stage), values)
+		if len(missing) > 0 {
+			x.report(x.m.problem(RuleValue, here, "use {stage}, {app}, {region} or {account}", "%s has no meaning for a resource: it is the same for all consumers", missing[0]))
+		}
+		return s
+	}
+	i.physical, i.id = text("name", i.decl.Name), text("id", i.decl.ID)
+	if s := text("arn", i.decl.ARN); s != "" {
+		return x.fromARN(i, s)
+	}
+	if i.kind.needsID && i.created() {
+		i.id = unitValue(i.unitKey(), "Id")
+		i.arn = unitValue(i.unitKey(), "Arn")
+		return true
+	}
+	if strings.ContainsAny(i.physical, "*? ") {
+		x.report(x.m.problem(RuleValue, i.path+".name", "name one resource", "the name %q has a wildcard or a space", i.physical))
+		return false
+	}
+	i.arn = i.kind.arn(i)
+	return true
+}
+
+// fromARN takes an instance's names from its ARN, which must be in the account
+// of the stage.
+func (x *expander) fromARN(i *instance, s string) bool {
+	at := i.path + ".arn"
+	if _, ok := i.decl.ARN[i.stage]; ok {
+		at += "." + i.stage
+	}
+	arn, err := iam.ParseARN(s)
+	if err != nil {
+		return false // reported by validate
+	}
+	switch {
+	case arn.Partition != i.site.Partition:
+		x.report(x.m.problem(RuleRegion, at, "give the ARN of this stage's resource", "the ARN is in the partition %s, the account %q in %s", arn.Partition, i.site.Account, i.site.Partition))
+		return false
+	case arn.Account != "" && arn.Account != i.site.ID:
+		x.report(x.m.problem("GX-R04", at, "give the ARN of this stage's resource: arn may be a mapping from stages to ARNs", "the ARN belongs to the account %s, but stage %q of %q is the account %s", arn.Account, i.stage, i.app, i.site.ID))
+		return false
+	case arn.Region != "" && arn.Region != i.site.Region:
+		i.site = x.site(i.site.Account, arn.Region)
+	}
+	i.arn = s
+	i.physical = arn.Resource
+	if cut := strings.LastIndexAny(arn.Resource, "/:"); cut >= 0 {
+		i.physical = arn.Resource[cut+1:]
+	}
+	if i.kind.name == "ecr-repository" || i.kind.name == "secret" {
+		_, i.physical, _ = strings.Cut(arn.Resource, arn.Resource[strings.IndexAny(arn.Resource, "/:"):][:1])
+	}
+	if i.kind.needsID {
+		i.id = i.physical
+	}
+	return true
+}
+
+// choose decides how the access is given, and says why.
+func (x *expander) choose(e *edge) {
+	k, g := e.resource.kind, e.grant
+	switch {
+	case k.name == "role":
+		e.via, e.why = "trust", "the resource is a role: its trust policy names the consumer, and the consumer may assume exactly this role"
+	case g.Via == "policy":
+		e.via, e.why = "policy", "the manifest says so"
+	case g.Via == "role" || g.AssumeRole != "":
+		e.via, e.why = "role", "the manifest says so"
+	case k.policy == nil:
+		e.via, e.why = "role", fmt.Sprintf("a %s has no resource policy, so the consumer assumes a role in the resource's account", k.title)
+	case e.principal.account && k.policy.unconditional:
+		e.via, e.why = "role", fmt.Sprintf("permissions of a %s would open it to the whole account", k.title)
+	default:
+		e.via = "policy"
+		e.why = fmt.Sprintf("a %s has a resource policy: the consumer keeps its own permissions, assumes no role and renews no credentials, and one policy on each side is all there is; the price is that it must use full ARNs", k.title)
+	}
+	if e.trust == "" {
+		e.trust = "matched"
+		if e.via == "policy" {
+			e.trust = "named"
+		}
+		if e.principal.account {
+			e.trust = "account"
+		}
+	}
+	if e.trust == "account" && !(e.via == "role" && e.readOnly()) {
+		if _, ok := g.waived(RulePrincipals, e.pair.stage); !ok {
+			x.report(x.m.problem(RulePrincipals, e.path, "name a role, or write a waiver: waive: [{rule: GX-P02, reason: …}]",
+				"the grant %q gives the whole account %s access; only read-only access through a role may do that without a reason", g.Name, e.principal.site.ID))
+		}
+	}
+}

@@ -1,0 +1,417 @@
+package grant
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/crossaccount/crossaccount/iam/reference"
+	"github.com/crossaccount/crossaccount/template"
+)
+
+// Limits that keep hostile files from taking all memory.
+const (
+	maxManifestSize  = 16 << 20  // bytes
+	maxManifestNodes = 2_000_000 // with aliases followed
+	maxDepth         = 64
+)
+
+// Parse reads a manifest from YAML, of which JSON is a part, and checks
+// everything that can be checked without compiling it: unknown keys, types,
+// patterns, names that were never declared, the mapping of stages. The error is
+// an [*Error] that lists every problem with its place.
+func Parse(data []byte) (*Manifest, error) {
+	r := &reader{positions: map[string]Position{}}
+	m := &Manifest{positions: r.positions}
+	if root := r.document(data); root != nil {
+		r.value(root, "", reflect.ValueOf(m).Elem(), tag{})
+	}
+	if len(r.problems) == 0 {
+		r.problems = append(r.problems, m.validate()...)
+	}
+	if err := r.problems.err(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// A reader fills Go values from YAML nodes. What a struct accepts is written in
+// the tags of its fields, from which [Schema] is made too.
+type reader struct {
+	positions map[string]Position
+	problems  problems
+	nodes     int
+}
+
+func (r *reader) problem(at Position, rule, path, remedy, format string, args ...any) {
+	r.problems = append(r.problems, Problem{at, rule, path, fmt.Sprintf(format, args...), remedy})
+}
+
+func (r *reader) document(data []byte) *yaml.Node {
+	if len(data) > maxManifestSize {
+		r.problem(Position{}, RuleSyntax, "", "divide it", "the file has %d bytes; at most %d are read", len(data), maxManifestSize)
+		return nil
+	}
+	var doc yaml.Node
+	if err := yaml.Load(data, &doc); err != nil {
+		var bad *yaml.LoadError
+		at := Position{}
+		if errors.As(err, &bad) {
+			at = Position{bad.Mark.Line, bad.Mark.Column}
+		}
+		message, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "yaml: "), "\n")
+		r.problem(at, RuleSyntax, "", "mend the YAML; an editor that knows the schema shows where it goes wrong", "the file is not YAML: %s", message)
+		return nil
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+		r.problem(Position{1, 1}, RuleSyntax, "", `begin with "crossaccount init"`, "the file is empty")
+		return nil
+	}
+	return doc.Content[0]
+}
+
+// tag is what a field's struct tag says.
+type tag struct {
+	key      string
+	required bool
+	doc      string
+	pattern  string
+	enum     []string
+	number   bool // numbers are taken as text: account ids
+}
+
+func tagOf(f reflect.StructField) (tag, bool) {
+	key, ok := f.Tag.Lookup("key")
+	if !ok {
+		return tag{}, false
+	}
+	name, option, _ := strings.Cut(key, ",")
+	t := tag{
+		key: name, required: option == "required", doc: f.Tag.Get("doc"),
+		pattern: f.Tag.Get("pattern"), enum: strings.Fields(f.Tag.Get("enum")), number: f.Tag.Get("number") != "",
+	}
+	if len(t.enum) == 1 && t.enum[0] == "@kinds" {
+		t.enum = Kinds()
+	}
+	return t, true
+}
+
+// elements returns the tag of the elements of a list.
+func (t tag) elements() tag { return tag{pattern: t.pattern, enum: t.enum, doc: t.doc} }
+
+var (
+	byStageType = reflect.TypeFor[ByStage]()
+	objectType  = reflect.TypeFor[template.Object]()
+)
+
+// value reads n into v.
+func (r *reader) value(n *yaml.Node, path string, v reflect.Value, t tag) {
+	at := Position{n.Line, n.Column}
+	r.positions[path] = at
+	if r.nodes++; r.nodes > maxManifestNodes || strings.Count(path, ".") > maxDepth {
+		if r.nodes <= maxManifestNodes+1 {
+			r.problem(at, RuleSyntax, path, "use fewer aliases", "the file is too large or too deep")
+		}
+		return
+	}
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		r.problem(at, RuleType, path, "give it a value or leave the key out", "has no value")
+		return
+	}
+	switch v.Type() {
+	case byStageType:
+		r.byStage(n, path, v, t)
+		return
+	case objectType:
+		if object, ok := r.free(n, path).(template.Object); ok {
+			v.Set(reflect.ValueOf(object))
+		} else {
+			r.problem(at, RuleType, path, "", "must be a mapping of keys to values, not %s", describe(n))
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		r.value(n, path, v.Elem(), t)
+	case reflect.Struct:
+		r.object(n, path, v)
+	case reflect.Map:
+		r.mapping(n, path, v, t)
+	case reflect.Slice:
+		r.list(n, path, v, t)
+	default:
+		r.scalar(n, path, v, t)
+	}
+}
+
+// members calls visit for the members of a mapping, once per key.
+func (r *reader) members(n *yaml.Node, path string, visit func(key string, k, value *yaml.Node)) {
+	if n.Kind != yaml.MappingNode {
+		r.problem(Position{n.Line, n.Column}, RuleType, path, "", "must be a mapping of keys to values, not %s", describe(n))
+		return
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k := n.Content[i]
+		at := Position{k.Line, k.Column}
+		switch {
+		case k.Kind != yaml.ScalarNode:
+			r.problem(at, RuleType, path, "", "a key must be text, not %s", describe(k))
+			continue
+		case k.Tag == "!!merge":
+			r.problem(at, RuleSyntax, path, "write the keys out", "the merge key << is not supported")
+			continue
+		case seen[k.Value] > 0:
+			r.problem(at, RuleDuplicate, join(path, k.Value), "keep one of them", "the key %q is given twice; the first is on line %d", k.Value, seen[k.Value])
+			continue
+		}
+		seen[k.Value] = k.Line
+		visit(k.Value, k, n.Content[i+1])
+	}
+}
+
+func (r *reader) object(n *yaml.Node, path string, v reflect.Value) {
+	fields := map[string]int{}
+	var names []string
+	for i := range v.NumField() {
+		if t, ok := tagOf(v.Type().Field(i)); ok {
+			fields[t.key] = i
+			names = append(names, t.key)
+		}
+	}
+	given := map[string]bool{}
+	r.members(n, path, func(key string, k, value *yaml.Node) {
+		i, ok := fields[key]
+		if !ok {
+			remedy := "known keys: " + strings.Join(names, ", ")
+			if near := reference.Nearest(key, names); near != "" {
+				remedy = fmt.Sprintf("did you mean %q?", near)
+			}
+			r.problem(Position{k.Line, k.Column}, RuleUnknown, join(path, key), remedy, "the key %q is unknown here", key)
+			return
+		}
+		given[key] = true
+		t, _ := tagOf(v.Type().Field(i))
+		r.value(value, join(path, key), v.Field(i), t)
+	})
+	for _, name := range names {
+		t, _ := tagOf(v.Type().Field(fields[name]))
+		if t.required && !given[name] && n.Kind == yaml.MappingNode {
+			r.problem(Position{n.Line, n.Column}, RuleMissing, path, "add "+name+": "+lowerFirst(t.doc), "the key %q is missing", name)
+		}
+	}
+}
+
+func (r *reader) mapping(n *yaml.Node, path string, v reflect.Value, t tag) {
+	v.Set(reflect.MakeMap(v.Type()))
+	r.members(n, path, func(key string, k, value *yaml.Node) {
+		if v.Type().Elem().Kind() == reflect.Struct && !namePattern.MatchString(key) {
+			r.problem(Position{k.Line, k.Column}, RuleValue, join(path, key), "use letters, digits, dots, hyphens and underscores, at most 63, and begin with a letter or digit", "the name %q is not allowed", key)
+			return
+		}
+		element := reflect.New(v.Type().Elem()).Elem()
+		r.value(value, join(path, key), element, t.elements())
+		v.SetMapIndex(reflect.ValueOf(key), element)
+	})
+}
+
+// namePattern is what the names that the author of a manifest chooses look like.
+// They become parts of stack names and logical ids.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+
+// list reads a list. One text alone stands for a list of one.
+func (r *reader) list(n *yaml.Node, path string, v reflect.Value, t tag) {
+	if n.Kind == yaml.ScalarNode && v.Type().Elem().Kind() == reflect.String {
+		element := reflect.New(v.Type().Elem()).Elem()
+		r.value(n, path+"[0]", element, t.elements())
+		v.Set(reflect.Append(v, element))
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		r.problem(Position{n.Line, n.Column}, RuleType, path, "", "must be a list, not %s", describe(n))
+		return
+	}
+	if len(n.Content) == 0 {
+		r.problem(Position{n.Line, n.Column}, RuleValue, path, "add an element or leave the key out", "the list is empty")
+		return
+	}
+	for i, child := range n.Content {
+		element := reflect.New(v.Type().Elem()).Elem()
+		r.value(child, fmt.Sprintf("%s[%d]", path, i), element, t.elements())
+		v.Set(reflect.Append(v, element))
+	}
+}
+
+func (r *reader) byStage(n *yaml.Node, path string, v reflect.Value, t tag) {
+	if n.Kind != yaml.MappingNode {
+		text := reflect.New(reflect.TypeFor[string]()).Elem()
+		r.scalar(n, path, text, t)
+		v.Set(reflect.ValueOf(ByStage{"": text.String()}))
+		return
+	}
+	texts := reflect.New(reflect.TypeFor[map[string]string]()).Elem()
+	r.mapping(n, path, texts, t)
+	v.Set(texts.Convert(byStageType))
+}
+
+func (r *reader) scalar(n *yaml.Node, path string, v reflect.Value, t tag) {
+	at := Position{n.Line, n.Column}
+	if n.Kind != yaml.ScalarNode {
+		r.problem(at, RuleType, path, "", "must be a single value, not %s", describe(n))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		if n.Tag != "!!bool" {
+			r.problem(at, RuleType, path, "write true or false", "must be true or false, not %s", describe(n))
+			return
+		}
+		v.SetBool(strings.EqualFold(n.Value, "true"))
+	case reflect.Int:
+		i, err := strconv.Atoi(n.Value)
+		if n.Tag != "!!int" || err != nil {
+			r.problem(at, RuleType, path, "write a number without quotes", "must be a whole number, not %s", describe(n))
+			return
+		}
+		v.SetInt(int64(i))
+	case reflect.String:
+		// An unquoted account id is a number to YAML; its digits are kept.
+		if n.Tag != "!!str" && (!t.number || n.Tag != "!!int" && n.Tag != "!!float") {
+			r.problem(at, RuleType, path, "put it in quotes if it is meant as text", "must be text, not %s", describe(n))
+			return
+		}
+		v.SetString(n.Value)
+		if n.Value == "" {
+			r.problem(at, RuleValue, path, "give it a value or leave the key out", "is empty")
+			return
+		}
+		if strings.ContainsFunc(n.Value, func(c rune) bool {
+			return c < ' ' || c == 0x7f || c == 0xFFFD || c >= 0xE000 && c <= 0xF8FF || c >= 0xF0000
+		}) {
+			r.problem(at, RuleValue, path, "write it on one line, in printable characters", "contains a control character")
+			return
+		}
+	}
+	r.allowed(at, n.Value, path, t)
+}
+
+// allowed checks a scalar against the pattern and the list of its field.
+func (r *reader) allowed(at Position, value, path string, t tag) {
+	switch {
+	case len(t.enum) > 0 && !slices.Contains(t.enum, value):
+		remedy := "use one of " + strings.Join(t.enum, ", ")
+		if near := reference.Nearest(value, t.enum); near != "" {
+			remedy = fmt.Sprintf("did you mean %q?", near)
+		}
+		r.problem(at, RuleValue, path, remedy, "%q is not allowed", clip(value))
+	case t.pattern != "" && !compiled(t.pattern).MatchString(value):
+		r.problem(at, RuleValue, path, lowerFirst(t.doc), "%q does not have the form %s", clip(value), t.pattern)
+	}
+}
+
+// free reads what has no fixed form: properties of a CloudFormation type.
+func (r *reader) free(n *yaml.Node, path string) any {
+	at := Position{n.Line, n.Column}
+	if r.nodes++; r.nodes > maxManifestNodes || strings.Count(path, ".") > maxDepth {
+		return nil
+	}
+	switch n.Kind {
+	case yaml.AliasNode:
+		return r.free(n.Alias, path)
+	case yaml.MappingNode:
+		object := template.Object{}
+		r.members(n, path, func(key string, _, value *yaml.Node) {
+			object.Add(key, r.free(value, join(path, key)))
+		})
+		return object
+	case yaml.SequenceNode:
+		list := []any{}
+		for i, child := range n.Content {
+			list = append(list, r.free(child, fmt.Sprintf("%s[%d]", path, i)))
+		}
+		return list
+	}
+	switch n.Tag {
+	case "!!str":
+		return n.Value
+	case "!!bool":
+		return strings.EqualFold(n.Value, "true")
+	case "!!int":
+		if i, err := strconv.Atoi(n.Value); err == nil {
+			return i
+		}
+	}
+	r.problem(at, RuleType, path, "put it in quotes if it is meant as text", "must be text, a whole number, true, false, a list or a mapping, not %s", describe(n))
+	return nil
+}
+
+// describe says what a node is.
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	}
+	switch n.Tag {
+	case "!!str":
+		return fmt.Sprintf("the text %q", clip(n.Value))
+	case "!!int", "!!float":
+		return "the number " + clip(n.Value)
+	case "!!bool":
+		return n.Value
+	case "!!null":
+		return "nothing"
+	case "!!timestamp":
+		return "a date"
+	}
+	return "a value of type " + n.Tag
+}
+
+var patterns sync.Map // :: pattern → *regexp.Regexp
+
+// compiled returns the pattern for a whole value.
+func compiled(pattern string) *regexp.Regexp {
+	if re, ok := patterns.Load(pattern); ok {
+		return re.(*regexp.Regexp)
+	}
+	re := regexp.MustCompile("^(?:" + pattern + ")$")
+	patterns.Store(pattern, re)
+	return re
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + strings.TrimSuffix(s[1:], ".")
+}
+
+// clip keeps messages readable when a value is very long.
+func clip(s string) string {
+	const limit = 80
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}

@@ -1,0 +1,303 @@
+package grant
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
+	"github.com/crossaccount/crossaccount/template"
+)
+
+// A roleUnit is an IAM role that policies are collected for: one that the plan
+// creates, or one of a consumer that exists.
+type roleUnit struct {
+	key         string
+	site        *site
+	stage       string
+	phase       int
+	path        string // in the manifest
+	name        string
+	arn         string
+	description string
+	trust       *place // nil for roles that exist and for those of services
+	permissions *place
+	declared    *instance // of kind role; nil for others
+	consumer    *Role     // of a consumer; nil for others
+	owner, app  string
+	grants      []string
+	admitted    string // who may assume it, for roles that grants share
+}
+
+// role returns the role with a key, made for an edge. It reports, and returns
+// nil, if another role has its name.
+func (b *builder) role(key string, s *site, stage string, phase int, path string, e *edge) *roleUnit {
+	r, ok := b.roles[key]
+	if !ok {
+		r = &roleUnit{key: key, site: s, stage: stage, phase: phase, path: path}
+		b.roles[key] = r
+		b.roleOrder = append(b.roleOrder, key)
+		r.permissions = &place{key: "permissions/" + key, kind: iam.KindIdentity, path: path, needs: map[string]string{}}
+		r.trust = &place{key: "trust/" + key, kind: iam.KindTrust, path: path, needs: map[string]string{}}
+		r.owner, r.app = b.ownerOf(e.resource), e.app
+	}
+	r.grants = union(r.grants, []string{e.grant.Name})
+	// Several grants may share a role that is made for them, but only if the same
+	// principals may assume it: otherwise each consumer got what the others have.
+	admitted := e.trust + " " + e.principal.site.ID + " " + e.principal.arn
+	switch {
+	case e.assume == "" || r.declared != nil || e.via != "role":
+	case r.consumer != nil:
+		b.report(b.m.problem(RuleCollision, path, "choose another assume_role", "the role %q that %q assumes is also the role of a consumer", lastName(e.assume), e.grant.Name))
+		return nil
+	case r.admitted != "" && r.admitted != admitted || r.stage != stage:
+		b.report(b.m.problem(RuleCollision, path, "put {consumer}, {consumer_stage} and {stage} into assume_role",
+			"the grants %s would share the role %q although different principals assume it", strings.Join(r.grants, ", "), lastName(e.assume)))
+		return nil
+	default:
+		r.admitted = admitted
+	}
+	return r
+}
+
+func lastName(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+
+// declaredRole returns the role of a resource of kind role.
+func (b *builder) declaredRole(i *instance, e *edge) *roleUnit {
+	r := b.role(i.unitKey(), i.site, i.stage, phasePolicies, i.path, e)
+	if r.declared == nil {
+		r.declared, r.name, r.arn = i, i.physical, i.arn
+		r.owner, r.app = b.ownerOf(i), i.app
+		r.description = fmt.Sprintf("The role %s of %s in stage %s", i.name, i.app, i.stage)
+		for n, p := range i.decl.Permissions {
+			s := iam.Statement{Sid: fmt.Sprintf("Permission%d", n+1), Effect: iam.Allow, Action: p.Actions}
+			for k, resource := range p.Resources {
+				text, missing := expandText(resource, map[string]string{"stage": i.stage, "app": i.app, "region": i.site.Region, "account": i.site.ID, "resource": i.name})
+				if len(missing) > 0 {
+					b.report(b.m.problem(RuleValue, fmt.Sprintf("%s.permissions[%d].resources[%d]", i.path, n, k), "use {stage}, {app}, {region} or {account}", "%s has no meaning here", missing[0]))
+				}
+				s.Resource = append(s.Resource, text)
+			}
+			r.permissions.add(statement{Statement: s, fixed: true})
+		}
+	}
+	return r
+}
+
+// declaredRoles reports resources of kind role whose names collide, which their
+// grants may not show.
+func (b *builder) declaredRoles(x *expander) {
+	seen := map[string]*instance{}
+	for _, key := range sortedKeys(x.instances) {
+		i := x.instances[key]
+		if i.kind.name != "role" {
+			continue
+		}
+		name := i.site.ID + "/" + strings.ToLower(i.physical)
+		if other, ok := seen[name]; ok {
+			b.report(b.m.problem(RuleCollision, i.path, "declare the role once, or put {stage} into its name",
+				"%q in %s and %q in %s are the same role, %s, which has one trust policy", other.name, other.stage, i.name, i.stage, i.arn))
+		}
+		seen[name] = i
+	}
+}
+
+// consumerRole notes the role of the consumer, and creates it if it is to be.
+func (b *builder) consumerRole(e *edge) {
+	p := e.principal
+	if p.role == nil {
+		return
+	}
+	key := "role/" + p.site.ID + "/" + p.name
+	r, ok := b.roles[key]
+	if !ok {
+		r = &roleUnit{key: key, site: p.site, stage: p.stage, phase: phaseRoles, path: e.path, name: p.name, arn: p.arn, consumer: p.role}
+		r.permissions = &place{key: "permissions/" + key, kind: iam.KindIdentity, path: e.path, needs: map[string]string{}}
+		r.owner, r.app = b.m.Consumers[e.grant.Consumer].Owner, e.grant.Consumer
+		if r.owner == "" {
+			r.owner = r.app
+		}
+		b.roles[key] = r
+		b.roleOrder = append(b.roleOrder, key)
+	}
+	switch {
+	case r.consumer == nil:
+		b.report(b.m.problem(RuleCollision, e.path, "choose another name", "the role %q of the consumer is also a role that a grant creates", p.name))
+	case r.arn != p.arn || r.consumer.Create != p.role.Create || !slices.Equal(r.consumer.Policies, p.role.Policies) || r.consumer.Boundary != p.role.Boundary:
+		b.report(b.m.problem(RuleCollision, e.path, "describe the role once, under the consumer", "the grants %s and %q describe the role %q of account %s differently", strings.Join(r.grants, ", "), e.grant.Name, p.name, p.site.ID))
+	}
+	r.grants = union(r.grants, []string{e.grant.Name})
+}
+
+// permissionsOf returns the place of the permissions of an edge's principal.
+func (b *builder) permissionsOf(e *edge) *place {
+	if e.principal.role == nil {
+		return b.roles[e.principal.unit].permissions
+	}
+	return b.roles["role/"+e.principal.site.ID+"/"+e.principal.name].permissions
+}
+
+// finishRole makes the units of a role.
+func (b *builder) finishRole(r *roleUnit) {
+	if r.arn == "" {
+		r.arn = roleARN(r.site, "", r.name)
+	}
+	r.permissions.title = fmt.Sprintf("permissions of the role %q in %s", r.name, r.site.Account)
+	if r.consumer != nil {
+		b.finishConsumerRole(r)
+		return
+	}
+	r.trust.title = fmt.Sprintf("trust policy of the role %q in %s", r.name, r.site.Account)
+	role := &template.Role{Name: r.name, Description: r.description, Trust: r.trust.policy(), Tags: b.tags(r.owner, r.app, r.stage, r.grants)}
+	if i := r.declared; i != nil {
+		role.Path, role.PermissionsBoundary, role.MaxSessionDuration = i.decl.Path, i.decl.Boundary, i.decl.MaxSession
+	}
+	if size := longest(role.Trust); reference.CheckTrustPolicySize(size) != nil {
+		b.report(b.m.problem(RuleSize, r.path, "let several consumers have roles of their own, or use trust: matched with one role for each account",
+			"the %s: %v; it serves the grants %s", r.trust.title, reference.CheckTrustPolicySize(size), strings.Join(r.grants, ", ")))
+	}
+	if len(r.permissions.statements) > 0 {
+		document := r.permissions.policy()
+		if err := reference.CheckRoleInlineSize(longest(document)); err != nil {
+			b.report(b.m.problem(RuleSize, r.path, "divide the grants among several roles with assume_role", "the %s: %v; they serve the grants %s", r.permissions.title, err, strings.Join(r.grants, ", ")))
+		}
+		role.Inline = []template.InlinePolicy{{Name: "access", Document: document}}
+	}
+	u := &unit{key: r.key, id: camel(r.name, "Role"), site: r.site, stage: r.stage, phase: r.phase, path: r.path, kind: role, grants: r.grants, needs: sortedKeys(r.trust.needs), blame: r.trust.needs}
+	if b.options.Format == Policies {
+		b.plainRole(u, r, role)
+		return
+	}
+	b.unit(u)
+}
+
+// plainRole makes documents of a role.
+func (b *builder) plainRole(u *unit, r *roleUnit, role *template.Role) {
+	u.kind, u.apply = nil, &apply{title: r.trust.title, document: role.Trust}
+	b.unit(u)
+	for _, p := range role.Inline {
+		more := *u
+		more.key, more.id = u.key+"/permissions", camel(r.name, "Permissions")
+		more.apply = &apply{title: r.permissions.title, document: p.Document}
+		b.unit(&more)
+	}
+}
+
+// finishConsumerRole makes the shell of a consumer's role, which comes first so
+// that policies can name it, and its permissions, which come last.
+func (b *builder) finishConsumerRole(r *roleUnit) {
+	c := r.consumer
+	trust := serviceTrust(c.Create, r.site)
+	shell := &unit{key: r.key, id: camel(r.name, "Role"), site: r.site, stage: r.stage, phase: phaseRoles, path: r.path, grants: r.grants}
+	switch {
+	case c.Create == "":
+	case b.options.Format == Policies:
+		shell.apply = &apply{title: fmt.Sprintf("trust policy of the role %q in %s", r.name, r.site.Account), document: trust}
+		b.unit(shell)
+	default:
+		shell.kind = &template.Role{
+			Name: r.name, Path: c.Path, Description: fmt.Sprintf("Used by %s (%s) for access to other accounts", r.app, r.stage),
+			Trust: trust, ManagedPolicyARNs: c.Policies, PermissionsBoundary: c.Boundary, Tags: b.tags(r.owner, r.app, r.stage, r.grants),
+		}
+		b.unit(shell)
+	}
+	var statements []iam.Statement
+	for _, s := range r.permissions.policy().Statements {
+		statements = append(statements, divide(s)...)
+	}
+	parts := pack(statements)
+	if err := reference.CheckManagedPolicyCount(len(parts) + len(c.Policies)); err != nil {
+		b.report(b.m.problem(RuleSize, r.path, "divide the grants among several roles", "the %s need %d managed policies: %v; they serve the grants %s", r.permissions.title, len(parts), err, strings.Join(r.grants, ", ")))
+	}
+	for n, document := range parts {
+		name := fmt.Sprintf("%s-crossaccount-%d", r.name, n+1)
+		u := &unit{key: fmt.Sprintf("%s/permissions/%d", r.key, n+1), id: camel(r.name, fmt.Sprintf("Access%d", n+1)), site: r.site, stage: r.stage, phase: phaseAccess, path: r.path, grants: r.grants}
+		if c.Create != "" {
+			u.needs = []string{r.key}
+		}
+		if b.options.Format == Policies {
+			u.apply = &apply{title: fmt.Sprintf("%s, part %d", r.permissions.title, n+1), document: document}
+		} else {
+			u.kind = managedPolicy(name, r.name, document, b.tags(r.owner, r.app, r.stage, r.grants))
+		}
+		b.unit(u)
+	}
+}
+
+// managedPolicy is a managed policy attached to a role of another stack, which
+// has to be named by text.
+func managedPolicy(name, role string, document *iam.Policy, tags []template.Tag) template.Kind {
+	var tagMap template.Object
+	for _, t := range tags {
+		tagMap.Add(t.Key, t.Value)
+	}
+	return &template.Generic{
+		TypeName: "AWS::IAM::ManagedPolicy", PolicyKind: iam.KindIdentity,
+		Properties: template.Object{{Key: "ManagedPolicyName", Value: name}, {Key: "PolicyDocument", Value: document}, {Key: "Roles", Value: []any{role}}},
+		Attributes: map[string]string{"Arn": "Ref"},
+		Terraform: []template.Block{
+			{Type: "aws_iam_policy", Attributes: map[string]string{"Arn": "arn"}, Arguments: template.Object{{Key: "name", Value: name}, {Key: "policy", Value: document}, {Key: "tags", Value: tagMap}}},
+			{Type: "aws_iam_role_policy_attachment", Arguments: template.Object{{Key: "role", Value: role}, {Key: "policy_arn", Value: template.OwnAttribute("Arn")}}},
+		},
+	}
+}
+
+// sourceAccountServices set aws:SourceAccount when they assume a role, so the
+// condition keeps others from making them use it.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html#cross-service-confused-deputy-prevention
+var sourceAccountServices = []string{"states.amazonaws.com", "scheduler.amazonaws.com", "ecs-tasks.amazonaws.com", "pipes.amazonaws.com", "events.amazonaws.com"}
+
+// serviceTrust lets an AWS service use a role.
+func serviceTrust(service string, s *site) *iam.Policy {
+	st := iam.Statement{Sid: "AllowService", Effect: iam.Allow, Principal: &iam.Principals{Service: []string{service}}, Action: []string{"sts:AssumeRole"}}
+	if slices.Contains(sourceAccountServices, service) {
+		st.Conditions = condition("StringEquals", "aws:SourceAccount", s.ID)
+	}
+	return &iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{st}}
+}
+
+// divide splits a statement whose list of resources is too long for one managed
+// policy.
+func divide(s iam.Statement) []iam.Statement {
+	if len(s.Resource) < 2 || longest(&iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{s}}) <= reference.MaxManagedPolicySize/2 {
+		return []iam.Statement{s}
+	}
+	half := len(s.Resource) / 2
+	a, b := s, s
+	a.Resource, b.Resource = s.Resource[:half], s.Resource[half:]
+	b.Sid += "More"
+	return append(divide(a), divide(b)...)
+}
+
+// pack divides statements among as few managed policies as their order allows.
+func pack(statements []iam.Statement) []*iam.Policy {
+	var out []*iam.Policy
+	for _, s := range statements {
+		if len(out) > 0 {
+			last := out[len(out)-1]
+			larger := &iam.Policy{Version: last.Version, Statements: append(slices.Clone(last.Statements), s)}
+			if longest(larger) <= reference.MaxManagedPolicySize {
+				out[len(out)-1] = larger
+				continue
+			}
+		}
+		out = append(out, &iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{s}})
+	}
+	for _, p := range out {
+		uniqueSids(p)
+	}
+	return out
+}
+
+func uniqueSids(p *iam.Policy) {
+	used := map[string]bool{}
+	for i := range p.Statements {
+		sid := p.Statements[i].Sid
+		for n := 2; used[p.Statements[i].Sid]; n++ {
+			p.Statements[i].Sid = fmt.Sprintf("%s%d", sid, n)
+		}
+		used[p.Statements[i].Sid] = true
+	}
+}

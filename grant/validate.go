@@ -1,0 +1,365 @@
+package grant
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
+)
+
+// validate checks what a manifest says against itself. It is called by Parse,
+// when the form of everything is right, and by Compile for manifests that were
+// made in Go.
+func (m *Manifest) validate() problems {
+	v := &validator{m: m}
+	v.accounts()
+	v.parties()
+	v.resources()
+	names := map[string]int{}
+	for i := range m.Grants {
+		g := &m.Grants[i]
+		at := fmt.Sprintf("grants[%d]", i)
+		if first, taken := names[g.Name]; taken {
+			v.report(m.problem(RuleDuplicate, at+".name", "choose another name", "grants[%d] has the name %q already", first, g.Name))
+		} else {
+			names[g.Name] = i
+		}
+		if v.grant(at, g) {
+			m.pairings(at, g, v.report)
+		}
+	}
+	return v.problems
+}
+
+type validator struct {
+	m        *Manifest
+	problems problems
+}
+
+func (v *validator) report(p Problem) { v.problems = append(v.problems, p) }
+
+func (v *validator) accounts() {
+	seen := map[string]string{}
+	for _, name := range sortedKeys(v.m.Accounts) {
+		a, at := v.m.Accounts[name], "accounts."+name
+		if other, ok := seen[a.ID]; ok {
+			v.report(v.m.problem(RuleDuplicate, at+".id", "give the account one name", "the account %s is %q already", a.ID, other))
+		}
+		seen[a.ID] = name
+		for i, region := range a.Regions {
+			p, ok := iam.PartitionOfRegion(region)
+			if !ok || p.ID != a.partition() {
+				v.report(v.m.problem(RuleRegion, fmt.Sprintf("%s.regions[%d]", at, i), "set partition to that of the region", "the region %q is not in the partition %s", region, a.partition()))
+			}
+		}
+	}
+	for _, name := range v.m.stageNames() {
+		if s := v.m.stages()[name]; name == localStage && exported(name, s) {
+			v.report(v.m.problem(RuleStage, "stages."+name+".exported", "remove it; give consumers alpha or another stage", "the stage dev is for local work and cannot be exported"))
+		}
+	}
+}
+
+func (a Account) partition() string {
+	if a.Partition == "" {
+		return "aws"
+	}
+	return a.Partition
+}
+
+func (v *validator) parties() {
+	account := func(at, name string) {
+		if _, ok := v.m.Accounts[name]; !ok {
+			v.report(v.m.unknown(at, "account", name, sortedKeys(v.m.Accounts)))
+		}
+	}
+	for _, name := range sortedKeys(v.m.Apps) {
+		for _, stage := range sortedKeys(v.m.Apps[name].Accounts) {
+			at := "apps." + name + ".accounts." + stage
+			if _, ok := v.m.stages()[stage]; !ok {
+				v.report(v.m.unknown(at, "stage", stage, v.m.stageNames()))
+			}
+			account(at, v.m.Apps[name].Accounts[stage])
+		}
+	}
+	for _, name := range sortedKeys(v.m.Consumers) {
+		c, at := v.m.Consumers[name], "consumers."+name
+		for _, stage := range sortedKeys(c.Accounts) {
+			account(at+".accounts."+stage, c.Accounts[stage])
+		}
+		for _, stage := range sortedKeys(c.Stages) {
+			if _, ok := v.m.stages()[stage]; !ok {
+				v.report(v.m.unknown(at+".stages."+stage, "stage", stage, v.m.stageNames()))
+			}
+			if _, ok := c.Accounts[c.Stages[stage]]; !ok {
+				v.report(v.m.unknown(at+".stages."+stage, "stage of the consumer", c.Stages[stage], sortedKeys(c.Accounts)))
+			}
+		}
+		if c.ThirdParty && c.ExternalID == "" {
+			v.report(v.m.problem(RuleExternalID, at, "add external_id: a long random text that no other customer has", "the third party %q has no external ID", name))
+		}
+		if c.Role != nil {
+			v.placeholders(at+".role.name", c.Role.Name)
+		}
+	}
+}
+
+func (v *validator) placeholders(at, s string) {
+	for _, p := range placeholder.FindAllString(s, -1) {
+		if name := p[1 : len(p)-1]; !slices.Contains(placeholders, name) {
+			v.report(v.m.unknown(at, "placeholder", name, placeholders))
+		}
+	}
+	if rest := placeholder.ReplaceAllString(s, ""); strings.ContainsAny(rest, "{}") {
+		v.report(v.m.problem(RuleValue, at, "write placeholders as {stage}", "%q has a brace without its counterpart", clip(s)))
+	}
+}
+
+// appOf returns the app that owns a resource.
+func (m *Manifest) appOf(resource string) string {
+	if app := m.Resources[resource].App; app != "" {
+		return app
+	}
+	if len(m.Apps) == 1 {
+		return sortedKeys(m.Apps)[0]
+	}
+	return ""
+}
+
+// encryptions are the values of encryption that are not names of keys.
+var encryptions = []string{"none", "aws-owned", "aws-managed"}
+
+func (v *validator) resources() {
+	m := v.m
+	for _, name := range sortedKeys(m.Resources) {
+		r, at := m.Resources[name], "resources."+name
+		k := kindByName(r.Kind)
+		if k == nil {
+			v.report(m.unknown(at+".kind", "kind", r.Kind, Kinds()))
+			continue
+		}
+		switch app := m.appOf(name); {
+		case app == "":
+			v.report(m.problem(RuleMissing, at, "add app: one of "+strings.Join(sortedKeys(m.Apps), ", "), "there are several apps, and the resource does not say which one owns it"))
+		case m.Apps[app].Accounts == nil:
+			v.report(m.unknown(at+".app", "app", app, sortedKeys(m.Apps)))
+		}
+		for _, by := range []struct {
+			key  string
+			text ByStage
+		}{{"name", r.Name}, {"id", r.ID}, {"arn", r.ARN}} {
+			for _, stage := range sortedKeys(by.text) {
+				here := at + "." + by.key
+				if stage != "" {
+					here += "." + stage
+					if _, ok := m.stages()[stage]; !ok {
+						v.report(m.unknown(here, "stage", stage, m.stageNames()))
+					}
+				}
+				v.placeholders(here, by.text[stage])
+			}
+		}
+		v.identified(at, r, k)
+		v.encryption(at, name, r, k)
+		if r.Create != nil && k.create == nil {
+			v.report(m.problem(RuleValue, at+".create", "create it elsewhere and leave create out", "resources of kind %s cannot be created here", k.name))
+		}
+		if k.name != "role" {
+			for key, set := range map[string]bool{"permissions": r.Permissions != nil, "path": r.Path != "", "boundary": r.Boundary != "", "max_session": r.MaxSession != 0} {
+				if set {
+					v.report(m.problem(RuleValue, at+"."+key, "remove it", "only roles have %s", key))
+				}
+			}
+		} else if r.MaxSession != 0 && (r.MaxSession < 3600 || r.MaxSession > 43200) {
+			v.report(m.problem(RuleValue, at+".max_session", "choose 3600 to 43200", "a role's longest session is 3600 to 43200 seconds, not %d", r.MaxSession))
+		}
+		for i := range r.Permissions {
+			v.permission(fmt.Sprintf("%s.permissions[%d]", at, i), &r.Permissions[i])
+		}
+		if len(r.Keep) > 0 {
+			if k.policy == nil {
+				v.report(m.problem(RuleValue, at+".keep", "remove it", "resources of kind %s have no policy of their own", k.name))
+			} else if k.policy.single {
+				v.report(m.problem(RuleValue, at+".keep", "remove it", "statements of %s policies are written one by one, and others are never touched", k.title))
+			} else if _, err := keptStatements(r.Keep); err != nil {
+				v.report(m.problem(RuleValue, at+".keep", "write statements as in a policy document", "%v", err))
+			}
+		}
+	}
+}
+
+// identified checks that the resource's ARN can be known.
+func (v *validator) identified(at string, r Resource, k *kind) {
+	switch {
+	case r.ARN != nil && (r.Name != nil || r.ID != nil):
+		v.report(v.m.problem(RuleValue, at+".arn", "keep the ARN or the name", "the resource has both an ARN and a name or id"))
+	case r.ARN != nil && r.Create != nil:
+		v.report(v.m.problem(RuleValue, at+".arn", "give it a name instead", "a resource that is created has no ARN yet"))
+	case k.needsID && r.ID == nil && r.ARN == nil && r.Create == nil:
+		v.report(v.m.problem(RuleMissing, at, "add id or arn, or create to have it made", "a %s needs the id that AWS gave it", k.title))
+	case !k.needsID && r.Name == nil && r.ARN == nil:
+		v.report(v.m.problem(RuleMissing, at, "add name or arn", "a %s needs a name", k.title))
+	case r.ID != nil && !k.needsID:
+		v.report(v.m.problem(RuleValue, at+".id", "remove it", "a %s has no id besides its name", k.title))
+	}
+	for _, stage := range sortedKeys(r.ARN) {
+		here := at + ".arn"
+		if stage != "" {
+			here += "." + stage
+		}
+		arn, err := iam.ParseARN(r.ARN[stage])
+		if err != nil || arn.Service != arnService(k) {
+			v.report(v.m.problem(RuleValue, here, "copy it from the console", "%q is no ARN of a %s", clip(r.ARN[stage]), k.title))
+		} else if k.name == "secret" && !suffixPattern.MatchString(arn.Resource) {
+			v.report(v.m.problem(RuleSuffix, here, "use the full ARN with its suffix, or give name instead: the policy then has -?????? in its place", "the ARN of the secret has no suffix of six characters, and matches no secret"))
+		} else if strings.ContainsAny(arn.Resource, "*?") {
+			v.report(v.m.problem(RuleValue, here, "name one resource", "the ARN has wildcards"))
+		}
+	}
+}
+
+func arnService(k *kind) string {
+	if k.name == "role" {
+		return "iam"
+	}
+	if k.name == "rest-api" {
+		return "execute-api"
+	}
+	return k.service
+}
+
+func (v *validator) encryption(at, name string, r Resource, k *kind) {
+	e := r.Encryption
+	key, isResource := v.m.Resources[e]
+	switch {
+	case e == "":
+		return
+	case k.via == "":
+		v.report(v.m.problem(RuleValue, at+".encryption", "remove it", "how a %s is encrypted does not matter here", k.title))
+	case slices.Contains(encryptions, e):
+	case strings.HasPrefix(e, "alias/aws/") || strings.Contains(e, ":alias/aws/"):
+		v.report(v.m.problem(RuleSharedKey, at+".encryption", "encrypt the resource with a customer-managed key and name it here", "%q is a key that AWS manages; nobody can share it with other accounts", clip(e)))
+	case !isResource:
+		v.report(v.m.unknown(at+".encryption", "key", e, append(slices.Clone(encryptions), v.m.resourcesOf("kms-key")...)))
+	case key.Kind != "kms-key":
+		v.report(v.m.problem(RuleReference, at+".encryption", "name a resource of kind kms-key", "%q is a %s", e, key.Kind))
+	case v.m.appOf(e) != v.m.appOf(name):
+		v.report(v.m.problem(RuleReference, at+".encryption", "use a key of the same app", "the key %q belongs to another app", e))
+	}
+}
+
+func (m *Manifest) resourcesOf(kind string) []string {
+	var names []string
+	for _, name := range sortedKeys(m.Resources) {
+		if m.Resources[name].Kind == kind {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (v *validator) permission(at string, p *Permission) {
+	for i, action := range p.Actions {
+		if !reference.MatchesAction(action) {
+			remedy := "check the service authorization reference"
+			if near := reference.SuggestAction(action); near != "" {
+				remedy = fmt.Sprintf("did you mean %q?", near)
+			}
+			v.report(v.m.problem(RuleValue, fmt.Sprintf("%s.actions[%d]", at, i), remedy, "the action %q is unknown", action))
+		}
+	}
+	for i, resource := range p.Resources {
+		v.placeholders(fmt.Sprintf("%s.resources[%d]", at, i), resource)
+	}
+}
+
+// grant checks one grant. It returns false if its stages cannot be looked at.
+func (v *validator) grant(at string, g *Grant) bool {
+	m := v.m
+	before := len(v.problems)
+	consumer, ok := m.Consumers[g.Consumer]
+	if !ok {
+		v.report(m.unknown(at+".consumer", "consumer", g.Consumer, sortedKeys(m.Consumers)))
+	}
+	r, ok := m.Resources[g.Resource]
+	if !ok {
+		v.report(m.unknown(at+".resource", "resource", g.Resource, sortedKeys(m.Resources)))
+	}
+	k := kindByName(r.Kind)
+	if k == nil || len(v.problems) > before || m.Apps[m.appOf(g.Resource)].Accounts == nil {
+		return false
+	}
+	seen := map[string]bool{}
+	for i, word := range g.Access {
+		here := fmt.Sprintf("%s.access[%d]", at, i)
+		switch {
+		case k.access(word) == nil:
+			v.report(v.wrongWord(here, word, k))
+		case seen[word]:
+			v.report(m.problem(RuleDuplicate, here, "remove it", "the access %q is given twice", word))
+		}
+		seen[word] = true
+	}
+	for _, field := range g.Only.given() {
+		if !slices.Contains(k.narrowing, field) {
+			remedy := "remove it"
+			if len(k.narrowing) > 0 {
+				remedy = "a grant on a " + k.title + " can be narrowed by " + strings.Join(k.narrowing, ", ")
+			}
+			v.report(m.problem(RuleNarrowing, at+".only."+field, remedy, "a grant on a %s cannot be narrowed by %s", k.title, field))
+		}
+	}
+	v.principal(at, g, consumer)
+	e := r.Encryption
+	if e == "" {
+		e = k.encryption
+	}
+	if e == "aws-managed" {
+		how := "is"
+		if r.Encryption == "" {
+			how = "does not say how it is encrypted, so it is"
+		}
+		v.report(m.problem(RuleSharedKey, at+".resource", fmt.Sprintf("encrypt it with a customer-managed key, declare that as a resource of kind kms-key, and name it in resources.%s.encryption", g.Resource),
+			"the %s %q %s encrypted with the key that AWS manages for %s, which other accounts can never use", k.title, g.Resource, how, k.via))
+	}
+	if g.Via == "policy" && k.policy == nil && k.name != "role" {
+		v.report(m.problem(RuleValue, at+".via", "use role or auto", "a %s has no resource policy", k.title))
+	}
+	if k.policy != nil && k.policy.unconditional && g.Trust == "matched" && g.Via != "role" {
+		v.report(m.problem(RuleValue, at+".trust", "use named, or via: role", "permissions of a %s cannot have conditions on the caller", k.title))
+	}
+	return true
+}
+
+func (v *validator) wrongWord(at, word string, k *kind) Problem {
+	remedy := "a " + k.title + " has: " + strings.Join(k.words(), ", ")
+	if near := nearest(word, k.words()); near != "" {
+		remedy = fmt.Sprintf("did you mean %q?", near)
+	}
+	return v.m.problem(RuleValue, at, remedy, "a %s has no access %q", k.title, clip(word))
+}
+
+func (v *validator) principal(at string, g *Grant, consumer Consumer) {
+	m := v.m
+	switch {
+	case g.RoleOf != "":
+		r, ok := m.Resources[g.RoleOf]
+		switch {
+		case !ok:
+			v.report(m.unknown(at+".role_of", "resource", g.RoleOf, m.resourcesOf("role")))
+		case r.Kind != "role":
+			v.report(m.problem(RuleReference, at+".role_of", "name a resource of kind role", "%q is a %s", g.RoleOf, r.Kind))
+		case g.Role != nil:
+			v.report(m.problem(RuleValue, at+".role", "keep one of them", "the grant has both role and role_of"))
+		}
+	case g.Role == nil && consumer.Role == nil && g.Trust != "account":
+		v.report(m.problem(RuleMissing, at, fmt.Sprintf("add role to the grant or to consumers.%s", g.Consumer), "nobody is named who gets the access"))
+	case g.Role != nil:
+		v.placeholders(at+".role.name", g.Role.Name)
+	}
+	if g.AssumeRole != "" {
+		v.placeholders(at+".assume_role", g.AssumeRole)
+	}
+}
