@@ -8,7 +8,16 @@ type attachment struct {
 	kind    iam.Kind
 	service string // of a resource policy
 	inline  bool
-	on      string // the property that names what the policy is attached to; "" is the resource itself
+	on      string   // the property that names what the policy is attached to; "" is the resource itself
+	except  []string // rules that do not hold here
+}
+
+// registry is the policy of an ECR registry. Unlike those of repositories, it
+// names the repositories it is about.
+//
+// https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html
+func registry(path string) []attachment {
+	return []attachment{{path: path, kind: iam.KindResource, service: "ecr", except: []string{"GX-S06"}}}
 }
 
 func onResource(service, path, on string) []attachment {
@@ -67,7 +76,7 @@ var attachments = map[string][]attachment{
 	"AWS::SSM::ResourcePolicy":            onResource("ssm", "Policy", "ResourceArn"),
 	"AWS::Lambda::ResourcePolicy":         onResource("lambda", "PolicyDocument", "ResourceArn"),
 	"AWS::ECR::Repository":                onResource("ecr", "RepositoryPolicyText", ""),
-	"AWS::ECR::RegistryPolicy":            onResource("", "PolicyText", ""), // unlike a repository's, it names resources
+	"AWS::ECR::RegistryPolicy":            registry("PolicyText"),
 	"AWS::ECR::PublicRepository":          onResource("ecr-public", "RepositoryPolicyText", ""),
 	"AWS::ECR::RepositoryCreationTemplate": onResource("ecr",
 		"RepositoryPolicy", ""),

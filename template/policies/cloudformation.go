@@ -63,7 +63,7 @@ func (f *finder) constructOf(r *resource) string {
 
 // attached adds the policies of a resource at one path.
 func (f *finder) attached(r *resource, a attachment, p place) {
-	p.kind, p.service, p.inline = a.kind, a.service, a.inline
+	p.kind, p.service, p.inline, p.except = a.kind, a.service, a.inline, a.except
 	if a.kind == iam.KindResource || a.kind == iam.KindTrust {
 		p.resource = f.attachedTo(r, a)
 	}

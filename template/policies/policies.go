@@ -60,6 +60,8 @@ type Policy struct {
 	// Variants are the forms, one for each way in which the conditions that the
 	// policy depends on can come out. There is at least one.
 	Variants []Variant
+
+	except []string // rules that do not hold at this place
 }
 
 // A Variant is one form of a policy.
@@ -82,10 +84,13 @@ type Finding struct {
 }
 
 // Lint returns the findings about the document and all policies in it, in the
-// order of the file. Kind, Service, Resource and Inline of the options are
-// replaced by what is known of each policy; the document's own suppressions are
-// not applied.
+// order of the file. What is known of each policy replaces Kind, Service,
+// Resource and Inline of the options; the rest of these is for policy documents
+// alone. Suppressions, also the document's own, are not applied; see [Suppress].
 func (d *Document) Lint(o lint.Options) []Finding {
+	if d.Format != FormatPolicy {
+		o.Kind, o.Service, o.Resource = 0, "", ""
+	}
 	findings := slices.Clone(d.Findings)
 	for _, p := range d.Policies {
 		findings = append(findings, p.lint(o)...)
@@ -115,14 +120,22 @@ func (p *Policy) lint(o lint.Options) []Finding {
 		id, path, message string
 		at                iam.Position
 	}
-	o.Kind, o.Service, o.Resource, o.Inline = p.Kind, p.Service, p.Resource, p.Inline
-	o.Suppressions = nil
+	if p.Kind != 0 {
+		o.Kind = p.Kind
+	}
+	if p.Service != "" || p.Resource != "" {
+		o.Service, o.Resource = p.Service, p.Resource
+	}
+	o.Inline, o.Suppressions = p.Inline, nil
 	var order []key
 	found := make(map[key]*Finding)
 	variants := make(map[key]int)
 	for _, v := range p.Variants {
 		findings, kind := v.lint(o)
 		for _, f := range findings {
+			if slices.Contains(p.except, f.ID) {
+				continue
+			}
 			f.Path = v.originalPath(f.Path)
 			if f.Position.Line == 0 {
 				f.Position = p.Position
@@ -191,6 +204,7 @@ type place struct {
 	where     string
 	construct string
 	condition string // of the resource
+	except    []string
 }
 
 func (f *finder) unread(where string, at iam.Position, reason string) {
@@ -206,7 +220,7 @@ func (f *finder) add(n *cfn.Node, p place) {
 	if n == nil {
 		return
 	}
-	found := &Policy{Kind: p.kind, Service: p.service, Resource: p.resource, Inline: p.inline, Where: p.where, Construct: p.construct, Position: n.Position}
+	found := &Policy{Kind: p.kind, Service: p.service, Resource: p.resource, Inline: p.inline, Where: p.where, Construct: p.construct, Position: n.Position, except: p.except}
 	choices := f.template.choices(conditionNames(n), p.condition)
 	for _, c := range choices {
 		r := &resolver{source: f.source, template: f.template, choice: c, textual: f.textual}

@@ -45,7 +45,7 @@ var terraformAttachments = map[string][]attachment{
 	"aws_secretsmanager_secret_policy":               onResource("secretsmanager", "policy", "secret_arn"),
 	"aws_ssm_resource_policy":                        onResource("ssm", "policy", "resource_arn"),
 	"aws_ecr_repository_policy":                      onResource("ecr", "policy", ""),
-	"aws_ecr_registry_policy":                        onResource("", "policy", ""),
+	"aws_ecr_registry_policy":                        registry("policy"),
 	"aws_ecrpublic_repository_policy":                onResource("ecr-public", "policy", ""),
 	"aws_kinesis_resource_policy":                    onResource("kinesis", "policy", "resource_arn"),
 	"aws_dynamodb_resource_policy":                   onResource("dynamodb", "policy", "resource_arn"),
@@ -144,7 +144,7 @@ func (f *finder) terraformResource(mode, typ, address string, values, unknown *c
 	known, ok := terraformAttachments[typ]
 	if ok && values.Kind == cfn.NodeMap {
 		for _, a := range known {
-			p.kind, p.service, p.inline, p.resource = a.kind, a.service, a.inline, ""
+			p.kind, p.service, p.inline, p.except, p.resource = a.kind, a.service, a.inline, a.except, ""
 			if a.on != "" {
 				p.resource = f.terraformAttachedTo(typ, values.Get(a.on))
 			}
