@@ -27,7 +27,7 @@ var floors = [][]string{
 	{"cmd"},
 	{"internal/cli"},
 	{"internal/server"},
-	{"internal/console", "internal/jobs", "internal/smoke"},
+	{"internal/console", "internal/jobs", "internal/smoke", "internal/conformance"},
 	{"api", "store/sqlite", "store/postgres", "store/dynamodb", "keys"},
 	{"store/storetest", "sandbox/sandboxtest", "grant/picture"},
 	{".", "grant", "sandbox"},
@@ -61,7 +61,7 @@ var heavy = []string{
 var embedded = []string{".", "iam", "grant", "broker", "sandbox", "template", "api"}
 
 // awsSDK is allowed in these rooms only.
-var awsSDK = []string{".", "broker", "sandbox/sandboxtest", "store/dynamodb", "keys", "internal/cli", "internal/server", "internal/jobs", "internal/smoke", "internal/console", "internal/servetest"}
+var awsSDK = []string{".", "broker", "sandbox/sandboxtest", "store/dynamodb", "keys", "internal/cli", "internal/server", "internal/jobs", "internal/smoke", "internal/console", "internal/servetest", "internal/conformance"}
 
 type goFile struct {
 	path    string // of the file, relative to the module
