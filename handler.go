@@ -147,6 +147,11 @@ func (c *Client) Handler() http.Handler {
 // script, downloads and events have the same path with a query. POSTs from
 // other origins are refused, and forms are small.
 //
+// Where the URL is routed for GET only, the page's script sends the forms as JSON
+// to api/integration/start and api/integration/complete beside it: the service's
+// own handlers, which take an [IntegrationRequest] and a [VerificationRequest].
+// Without JavaScript the forms then do not work.
+//
 // With [WithTenantResolver] the page is for the customer the request was
 // authenticated for; a form that names another is refused. Without it, the page
 // asks for the customer's id and believes the first who gives it: a cookie ties
@@ -164,6 +169,9 @@ func (c *Client) ServeSetupUI(w http.ResponseWriter, r *http.Request) {
 		return
 	case get && query.Has(setup.AssetParameter):
 		c.page.pages.WriteAsset(w, query.Get(setup.AssetParameter))
+		return
+	case !get && query.Has("ping"): // the page asks whether its forms arrive here
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	if c.resolver == nil {
@@ -183,6 +191,11 @@ func (c *Client) ServeSetupUI(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case get && query.Has("download"):
 		if err = c.serveDownload(w, r, query.Get("download")); err == nil {
+			return
+		}
+	case get && r.Header.Get(externalIDHeader) != "" && c.resolver == nil:
+		if err = c.admitByExternalID(w, r, query.Get("customer_id")); err == nil {
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 	case get:

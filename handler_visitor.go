@@ -1,6 +1,7 @@
 package crossaccount
 
 import (
+	"crypto/subtle"
 	"encoding/base64"
 	"net/http"
 )
@@ -52,7 +53,38 @@ func (c *Client) admitted(r *http.Request, customerID string) error {
 		return err
 	}
 	if len(integrations) > 0 {
-		return NewError(CodeForbidden, "this onboarding was begun in another browser", "continue there, or ask support", nil)
+		return begunElsewhere()
 	}
 	return nil
+}
+
+func begunElsewhere() *Error {
+	return NewError(CodeForbidden, "this onboarding was begun in another browser", "continue there, or ask support", nil)
+}
+
+// externalIDHeader is how the page's script shows that the onboarding was begun
+// in its browser, if the service's own handler answered instead of this page. A
+// page of another origin cannot send it.
+const externalIDHeader = "Crossaccount-External-Id"
+
+// admitByExternalID admits a browser that knows the external ID: the cookie lets
+// it see nothing more secret.
+func (c *Client) admitByExternalID(w http.ResponseWriter, r *http.Request, customerID string) error {
+	if err := checkCustomerID(customerID); err != nil {
+		return err
+	}
+	integrations, err := c.all(r.Context(), customerID)
+	if err != nil {
+		return err
+	}
+	for _, integration := range integrations {
+		if integration.State == StateRevoked {
+			continue
+		}
+		externalID, err := c.externalIDOf(r.Context(), integration)
+		if err == nil && subtle.ConstantTimeCompare([]byte(externalID), []byte(r.Header.Get(externalIDHeader))) == 1 {
+			return c.admit(w, r, customerID)
+		}
+	}
+	return begunElsewhere()
 }

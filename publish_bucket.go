@@ -81,17 +81,28 @@ func TemplateBucketPolicy(partition, bucket, serviceName string, public bool) *i
 // no ACLs, Block Public Access as far as customers' reading allows, and the
 // statements of [TemplateBucketPolicy] beside those of other people. A bucket of
 // another account is refused. It may be called again at any time, and says what
-// it changed.
+// it changed, as one would tell somebody to do it: "enable versioning".
 //
 // It needs more permissions than serving customers does, so it is meant for an
 // operator's credentials. The error has the code publish; what was changed
 // before it stays changed.
 func (c *Client) PrepareTemplateBucket(ctx context.Context) (changes []string, err error) {
+	return c.setUpBucket(ctx, false)
+}
+
+// PlanTemplateBucket says what [Client.PrepareTemplateBucket] would change, in the
+// same words, without changing anything. Reading the bucket's settings is all
+// that its credentials must be allowed to do.
+func (c *Client) PlanTemplateBucket(ctx context.Context) (changes []string, err error) {
+	return c.setUpBucket(ctx, true)
+}
+
+func (c *Client) setUpBucket(ctx context.Context, dry bool) (changes []string, err error) {
 	p := newPublisher(c)
 	if p.bucket == "" {
 		return nil, NewError(CodeInvalidConfig, "template_s3_bucket: is not set", "set it to the name of a bucket that exists or shall be created", nil)
 	}
-	b := &bucketSetup{publisher: p, public: c.presignedTemplates == 0, service: c.config.ServiceName}
+	b := &bucketSetup{publisher: p, public: c.presignedTemplates == 0, service: c.config.ServiceName, dry: dry}
 	for _, step := range []func(context.Context) error{b.create, b.ownership, b.encryption, b.versioning, b.publicAccess, b.policy} {
 		if err := step(ctx); err != nil {
 			return b.changes, b.failed(err)
@@ -105,10 +116,34 @@ type bucketSetup struct {
 	*publisher
 	public  bool // customers read templates with permissions of their own
 	service string
+	dry     bool // change nothing
+	missing bool // there is no bucket, and there will be none
 	changes []string
 }
 
-func (b *bucketSetup) changed(what string) { b.changes = append(b.changes, what) }
+// change makes a change with one call, or in a dry run only notes it.
+func (b *bucketSetup) change(ctx context.Context, what string, call func(context.Context, *s3.Client) error) error {
+	if !b.dry {
+		if err := b.do(ctx, call); err != nil {
+			return err
+		}
+	}
+	b.changes = append(b.changes, what)
+	return nil
+}
+
+// read makes a call that reads one of the bucket's settings. S3 answers with the
+// code absent if it was never set.
+func (b *bucketSetup) read(ctx context.Context, absent string, call func(context.Context, *s3.Client) error) (found bool, err error) {
+	if b.missing {
+		return false, nil
+	}
+	err = b.do(ctx, call)
+	if absent != "" && apiCodeOf(err) == absent {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 // do calls S3. Every call names the owner, so a bucket that somebody else made
 // under our name is never touched.
@@ -117,49 +152,44 @@ func (b *bucketSetup) do(ctx context.Context, call func(context.Context, *s3.Cli
 	return err
 }
 
-// absent reports whether the error is S3's way to say that a configuration is
-// not there.
-func absent(err error, code string) bool { return apiCodeOf(err) == code }
-
 func (b *bucketSetup) create(ctx context.Context) error {
-	err := b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	found, err := b.read(ctx, "NoSuchBucket", func(ctx context.Context, client *s3.Client) error {
 		_, err := client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &b.bucket, ExpectedBucketOwner: &b.owner})
 		return err
 	})
-	if !absent(err, "NoSuchBucket") {
+	if found || err != nil {
 		return err
 	}
-	if err := b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	b.missing = b.dry
+	return b.change(ctx, "create the bucket in "+b.region, func(ctx context.Context, client *s3.Client) error {
 		in := &s3.CreateBucketInput{Bucket: &b.bucket, ObjectOwnership: types.ObjectOwnershipBucketOwnerEnforced}
 		if b.region != "us-east-1" {
 			in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(b.region)}
 		}
 		_, err := client.CreateBucket(ctx, in)
 		return err
-	}); err != nil {
-		return err
-	}
-	b.changed("created the bucket in " + b.region)
-	return nil
+	})
 }
 
 func (b *bucketSetup) ownership(ctx context.Context) error {
+	if b.missing {
+		return nil // new buckets are made without ACLs
+	}
 	var now types.ObjectOwnership
-	err := b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	_, err := b.read(ctx, "OwnershipControlsNotFoundError", func(ctx context.Context, client *s3.Client) error {
 		out, err := client.GetBucketOwnershipControls(ctx, &s3.GetBucketOwnershipControlsInput{Bucket: &b.bucket, ExpectedBucketOwner: &b.owner})
 		if err == nil && out.OwnershipControls != nil && len(out.OwnershipControls.Rules) > 0 {
 			now = out.OwnershipControls.Rules[0].ObjectOwnership
 		}
 		return err
 	})
-	if err != nil && !absent(err, "OwnershipControlsNotFoundError") {
+	if err != nil {
 		return err
 	}
 	if now == types.ObjectOwnershipBucketOwnerEnforced {
 		return nil
 	}
-	b.changed("switched ACLs off")
-	return b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	return b.change(ctx, "switch ACLs off", func(ctx context.Context, client *s3.Client) error {
 		_, err := client.PutBucketOwnershipControls(ctx, &s3.PutBucketOwnershipControlsInput{
 			Bucket: &b.bucket, ExpectedBucketOwner: &b.owner,
 			OwnershipControls: &types.OwnershipControls{Rules: []types.OwnershipControlsRule{{ObjectOwnership: types.ObjectOwnershipBucketOwnerEnforced}}},
@@ -171,8 +201,11 @@ func (b *bucketSetup) ownership(ctx context.Context) error {
 // encryption insists on the keys of S3. With a KMS key, customers would need
 // permission to use it, which they do not have.
 func (b *bucketSetup) encryption(ctx context.Context) error {
+	if b.missing {
+		return nil // S3 encrypts new buckets so
+	}
 	var now types.ServerSideEncryption
-	err := b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	_, err := b.read(ctx, "ServerSideEncryptionConfigurationNotFoundError", func(ctx context.Context, client *s3.Client) error {
 		out, err := client.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: &b.bucket, ExpectedBucketOwner: &b.owner})
 		if err == nil && out.ServerSideEncryptionConfiguration != nil {
 			for _, rule := range out.ServerSideEncryptionConfiguration.Rules {
@@ -183,14 +216,13 @@ func (b *bucketSetup) encryption(ctx context.Context) error {
 		}
 		return err
 	})
-	if err != nil && !absent(err, "ServerSideEncryptionConfigurationNotFoundError") {
+	if err != nil {
 		return err
 	}
 	if now == types.ServerSideEncryptionAes256 {
 		return nil
 	}
-	b.changed("encrypted new objects with S3's keys (AES256)")
-	return b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	return b.change(ctx, "encrypt new objects with S3's keys (AES256)", func(ctx context.Context, client *s3.Client) error {
 		_, err := client.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{
 			Bucket: &b.bucket, ExpectedBucketOwner: &b.owner,
 			ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{Rules: []types.ServerSideEncryptionRule{{
@@ -203,7 +235,7 @@ func (b *bucketSetup) encryption(ctx context.Context) error {
 
 func (b *bucketSetup) versioning(ctx context.Context) error {
 	var now types.BucketVersioningStatus
-	err := b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	_, err := b.read(ctx, "", func(ctx context.Context, client *s3.Client) error {
 		out, err := client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &b.bucket, ExpectedBucketOwner: &b.owner})
 		if err == nil {
 			now = out.Status
@@ -213,8 +245,7 @@ func (b *bucketSetup) versioning(ctx context.Context) error {
 	if err != nil || now == types.BucketVersioningStatusEnabled {
 		return err
 	}
-	b.changed("enabled versioning")
-	return b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	return b.change(ctx, "enable versioning", func(ctx context.Context, client *s3.Client) error {
 		_, err := client.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
 			Bucket: &b.bucket, ExpectedBucketOwner: &b.owner,
 			VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
@@ -231,27 +262,26 @@ func (b *bucketSetup) publicAccess(ctx context.Context) error {
 		BlockPublicPolicy: aws.Bool(!b.public), RestrictPublicBuckets: aws.Bool(!b.public),
 	}
 	var now types.PublicAccessBlockConfiguration
-	err := b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	found, err := b.read(ctx, "NoSuchPublicAccessBlockConfiguration", func(ctx context.Context, client *s3.Client) error {
 		out, err := client.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: &b.bucket, ExpectedBucketOwner: &b.owner})
 		if err == nil && out.PublicAccessBlockConfiguration != nil {
 			now = *out.PublicAccessBlockConfiguration
 		}
 		return err
 	})
-	if err != nil && !absent(err, "NoSuchPublicAccessBlockConfiguration") {
+	if err != nil {
 		return err
 	}
 	same := func(a, b *bool) bool { return aws.ToBool(a) == aws.ToBool(b) }
-	if err == nil && same(now.BlockPublicAcls, want.BlockPublicAcls) && same(now.IgnorePublicAcls, want.IgnorePublicAcls) &&
+	if found && same(now.BlockPublicAcls, want.BlockPublicAcls) && same(now.IgnorePublicAcls, want.IgnorePublicAcls) &&
 		same(now.BlockPublicPolicy, want.BlockPublicPolicy) && same(now.RestrictPublicBuckets, want.RestrictPublicBuckets) {
 		return nil
 	}
+	what := "block public access"
 	if b.public {
-		b.changed("let the bucket policy admit other accounts (Block Public Access)")
-	} else {
-		b.changed("blocked public access")
+		what = "let the bucket policy admit other accounts (Block Public Access)"
 	}
-	return b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	return b.change(ctx, what, func(ctx context.Context, client *s3.Client) error {
 		_, err := client.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{
 			Bucket: &b.bucket, ExpectedBucketOwner: &b.owner, PublicAccessBlockConfiguration: &want,
 		})
@@ -263,14 +293,14 @@ func (b *bucketSetup) publicAccess(ctx context.Context) error {
 // the same names. Other people's statements stay as they are.
 func (b *bucketSetup) policy(ctx context.Context) error {
 	var text string
-	err := b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	_, err := b.read(ctx, "NoSuchBucketPolicy", func(ctx context.Context, client *s3.Client) error {
 		out, err := client.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: &b.bucket, ExpectedBucketOwner: &b.owner})
 		if err == nil {
 			text = aws.ToString(out.Policy)
 		}
 		return err
 	})
-	if err != nil && !absent(err, "NoSuchBucketPolicy") {
+	if err != nil {
 		return err
 	}
 	partition, _ := iam.PartitionOfRegion(b.publisher.region)
@@ -293,8 +323,7 @@ func (b *bucketSetup) policy(ctx context.Context) error {
 	if err != nil {
 		return NewError(CodePublish, "the bucket policy cannot be written", "", err)
 	}
-	b.changed("set the bucket policy's statements " + strings.Join(sids(want), ", "))
-	return b.do(ctx, func(ctx context.Context, client *s3.Client) error {
+	return b.change(ctx, "set the bucket policy's statements "+strings.Join(sids(want), ", "), func(ctx context.Context, client *s3.Client) error {
 		_, err := client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &b.bucket, ExpectedBucketOwner: &b.owner, Policy: aws.String(string(document))})
 		return err
 	})

@@ -299,9 +299,23 @@ func TestPrepareTemplateBucket(t *testing.T) {
 	root := w.storage(vendorID)
 	prepare := func(change func(*crossaccount.Config)) []string {
 		t.Helper()
-		changes, err := w.operator(change).PrepareTemplateBucket(t.Context())
+		operator := w.operator(change)
+		before := len(w.box.Calls())
+		planned, err := operator.PlanTemplateBucket(t.Context())
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, call := range w.box.Calls()[before:] {
+			if !strings.HasPrefix(call.Operation, "Get") {
+				t.Errorf("planning calls %s", call.Operation)
+			}
+		}
+		changes, err := operator.PrepareTemplateBucket(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(planned, changes); diff != "" {
+			t.Errorf("the plan was another one (-planned +done):\n%s", diff)
 		}
 		return changes
 	}
@@ -318,7 +332,7 @@ func TestPrepareTemplateBucket(t *testing.T) {
 		}
 		return p
 	}
-	if got := prepare(same); len(got) == 0 || got[0] != "created the bucket in us-east-1" {
+	if got := prepare(same); len(got) == 0 || got[0] != "create the bucket in us-east-1" {
 		t.Errorf("the first time: %q", got)
 	}
 	want := crossaccount.TemplateBucketPolicy("aws", bucket, "Acme Analytics", true)
@@ -354,7 +368,7 @@ func TestPrepareTemplateBucket(t *testing.T) {
 	if _, err := root.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{Bucket: aws.String(bucket), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusSuspended}}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"enabled versioning"}, prepare(same)); diff != "" {
+	if diff := cmp.Diff([]string{"enable versioning"}, prepare(same)); diff != "" {
 		t.Errorf("after suspending versioning (-want +got):\n%s", diff)
 	}
 }

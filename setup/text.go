@@ -16,6 +16,7 @@ var english = map[string]string{
 	"page.skip":        "Skip to the content",
 	"page.new_tab":     "(opens in a new tab)",
 	"page.support":     "Support",
+	"page.failed":      "The service did not answer as expected. Try again.",
 	"page.privacy":     "Privacy",
 	"page.footer":      "%s never sees your AWS password or keys.",
 

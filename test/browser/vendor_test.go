@@ -44,6 +44,10 @@ type vendor struct {
 	customer atomic.Value // who is signed in
 	skip     atomic.Int64 // how far the sandbox's clock is ahead, in nanoseconds
 	delay    time.Duration
+
+	// another returns another client of the same vendor, on the same storage,
+	// to whom nobody says who is calling.
+	another func(...crossaccount.Option) *crossaccount.Client
 }
 
 // newVendor makes a vendor in a sandbox where IAM needs the delay.
@@ -83,13 +87,18 @@ func newVendor(t *testing.T, delay time.Duration, change func(*crossaccount.Conf
 		t.Fatal(err)
 	}
 	v.pass(delay)
-	v.client, err = crossaccount.New(config,
-		crossaccount.WithStorage(v.store), crossaccount.WithEncryption(newKeys(t)), crossaccount.WithProbe(probe),
-		crossaccount.WithCanaryRole(canary), crossaccount.WithLogger(nil), crossaccount.WithClock(clock),
-		crossaccount.WithTenantResolver(func(*http.Request) (string, error) { return v.customer.Load().(string), nil }))
-	if err != nil {
-		t.Fatal(err)
+	keys := newKeys(t)
+	v.another = func(options ...crossaccount.Option) *crossaccount.Client {
+		client, err := crossaccount.New(config, append([]crossaccount.Option{
+			crossaccount.WithStorage(v.store), crossaccount.WithEncryption(keys), crossaccount.WithProbe(probe),
+			crossaccount.WithCanaryRole(canary), crossaccount.WithLogger(nil), crossaccount.WithClock(clock),
+		}, options...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client
 	}
+	v.client = v.another(crossaccount.WithTenantResolver(func(*http.Request) (string, error) { return v.customer.Load().(string), nil }))
 	// A prefix that nobody strips.
 	router := http.NewServeMux()
 	router.Handle("/portal/aws/", v.client.Handler())
