@@ -124,6 +124,8 @@ func TestMatchesARN(t *testing.T) {
 		{"s3", "bucket", "arn:aws:s3:::logs/" + symbol, false},
 		{"s3", "bucket", symbol, true},
 		{"s3", "object", "arn:aws:s3:::logs", false},
+		{"s3", "object", "arn:" + iam.Symbol("AWS::Partition") + ":s3:::logs", false},
+		{"s3", "object", "arn:" + iam.Symbol("AWS::Partition") + ":s3:::" + symbol, true},
 		{"s3", "object", "arn:aws:s3:::logs/*", true},
 		{"s3", "object", "arn:aws:s3:::logs*", true},
 		{"s3", "object", "arn:aws:s3:::logs/${aws:username}/*", true},

@@ -32,7 +32,19 @@ func (t *ResourceType) MatchesARN(arn string) bool {
 			return false // the usual case, and much cheaper
 		}
 	}
-	return overlap(t.pattern, patternTokens(arn))
+	return overlap(t.pattern, patternTokens(knownPartition(arn)))
+}
+
+// knownPartition writes a partition for one that is a symbol. Otherwise the
+// symbol, as it may be any text, could be the beginning of another ARN that the
+// rest is the name of.
+func knownPartition(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) == 6 && parts[0] == "arn" && iam.HasSymbol(parts[1]) && len(iam.Pieces(parts[1])) == 1 {
+		parts[1] = "aws"
+		return strings.Join(parts, ":")
+	}
+	return arn
 }
 
 // serviceOf returns the service of an ARN whose partition and service are
