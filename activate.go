@@ -89,11 +89,27 @@ func (c *Client) forget(integration *Integration) {
 // Check verifies the role of an integration in use again. If it fails, the
 // integration is degraded with the reason and keeps working as far as AWS lets
 // it; if it passes, the integration is active again. A check that is
-// inconclusive changes nothing but is kept in the audit records.
+// inconclusive changes nothing but is kept in the audit records. Checks count
+// with the customer's verifications against the limit for them; more are refused
+// with the code rate_limited.
 func (c *Client) Check(ctx context.Context, customerID, integrationID string) (*Report, error) {
 	if err := checkCustomerID(customerID); err != nil {
 		return nil, err
 	}
+	if err := c.mayCheck(customerID); err != nil {
+		return nil, err
+	}
+	return c.check(ctx, customerID, integrationID)
+}
+
+func (c *Client) mayCheck(customerID string) error {
+	if !c.limits.allow(verificationLimits(customerID, "")...) {
+		return NewError(CodeRateLimited, "too many verifications", "wait a minute, then try again", nil)
+	}
+	return nil
+}
+
+func (c *Client) check(ctx context.Context, customerID, integrationID string) (*Report, error) {
 	integration, err := c.storage.Get(ctx, customerID, integrationID)
 	if err != nil {
 		return nil, err

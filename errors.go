@@ -49,6 +49,8 @@ const (
 	CodeAWS       Code = "aws"       // an AWS call with our own credentials failed; retryable
 	CodeTemplate  Code = "template"  // AWS would refuse the template, or it breaks a rule
 	CodeCancelled Code = "cancelled" // the caller's context ended; retryable
+
+	CodeShuttingDown Code = "shutting_down" // this process is about to end; retryable
 )
 
 // Error returns the code itself.
@@ -58,7 +60,7 @@ func (c Code) Error() string { return string(c) }
 // changing its arguments.
 func (c Code) Retryable() bool {
 	switch c {
-	case CodePropagating, CodeInconclusive, CodeConflict, CodeStorage, CodePublish, CodeAWS, CodeRateLimited, CodeCancelled:
+	case CodePropagating, CodeInconclusive, CodeConflict, CodeStorage, CodePublish, CodeAWS, CodeRateLimited, CodeCancelled, CodeShuttingDown:
 		return true
 	default:
 		return false

@@ -18,8 +18,11 @@ const (
 // runs are the verifications that go on in this process, one per integration,
 // and those that ended a short while ago. The zero value is ready for use.
 type runs struct {
-	mu sync.Mutex
-	m  map[string]*run // :: customer id NUL integration id → its latest run
+	going sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	m      map[string]*run // :: customer id NUL integration id → its latest run
 }
 
 // A run is one verification of which somebody may watch the steps. Methods of a
@@ -121,6 +124,9 @@ func (s *runs) begin(ctx context.Context, c *Client, integration *Integration, r
 	key := integration.CustomerID + "\x00" + integration.ID
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil, shuttingDown()
+	}
 	if s.m == nil {
 		s.m = make(map[string]*run)
 	}
@@ -149,7 +155,7 @@ func (s *runs) begin(ctx context.Context, c *Client, integration *Integration, r
 	ctx, r.cancel = context.WithTimeout(context.WithoutCancel(ctx), runTime)
 	ctx = context.WithValue(ctx, runKey{}, r)
 	s.m[key] = r
-	go func() {
+	s.going.Go(func() {
 		defer r.cancel()
 		report, err := do(ctx)
 		if err == nil {
@@ -159,8 +165,48 @@ func (s *runs) begin(ctx context.Context, c *Client, integration *Integration, r
 			r.report, r.err, r.endedAt = report, err, c.now()
 			close(r.done)
 		})
-	}()
+	})
 	return r, nil
+}
+
+func shuttingDown() *Error {
+	return NewError(CodeShuttingDown, "this server is about to be restarted", "try again in a moment", nil)
+}
+
+// close refuses new runs and waits for those that go on. Those that still do
+// when the context ends are cancelled.
+func (s *runs) close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		s.going.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for _, r := range s.m {
+		r.cancel()
+	}
+	s.mu.Unlock()
+	<-ended // AWS calls have deadlines and obey the context
+	return NewError(CodeCancelled, "verifications were cut off", "they continue when the role is presented again", ctx.Err())
+}
+
+// Close ends what the setup page and the handler do in the background, for the
+// end of the process: call it before the HTTP server is shut down. Streams of
+// events end at once and tell their pages to come back, new verifications are
+// refused, and those under way are waited for until the context ends. Then they
+// are cut off, which is an error with the code cancelled; the next process
+// continues them when they are asked for again. Everything else keeps working.
+func (c *Client) Close(ctx context.Context) error {
+	c.page.streams.close()
+	return c.page.runs.close(ctx)
 }
 
 // beginRun verifies a presented role and takes it into use if it passes. What
@@ -202,10 +248,10 @@ func (c *Client) beginCheck(ctx context.Context, customerID, integrationID strin
 	if err != nil {
 		return nil, err
 	}
-	if !c.limits.allow(verificationLimits(customerID, "")...) {
-		return nil, NewError(CodeRateLimited, "too many verifications", "wait a minute, then try again", nil)
+	if err := c.mayCheck(customerID); err != nil {
+		return nil, err
 	}
 	return c.page.runs.begin(ctx, c, integration, "", func(ctx context.Context) (*Report, error) {
-		return c.Check(ctx, customerID, integrationID)
+		return c.check(ctx, customerID, integrationID)
 	})
 }

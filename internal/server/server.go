@@ -178,6 +178,7 @@ const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
+	lastAnswers    = time.Second // to send answers about what was cut off
 )
 
 // Run listens and serves until the context ends, then finishes what is under way
@@ -217,11 +218,15 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	case <-ctx.Done():
 	}
 	s.log.Info("crossaccount: shutting down", "timeout", s.config.ShutdownTimeout.String())
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
+	end := time.Now().Add(s.config.ShutdownTimeout)
+	limit, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
-	// The API first, so that /readyz says so while requests are finished.
-	operations := s.site.Close(limit)
-	if err := errors.Join(operations, server.Shutdown(limit)); err != nil {
+	// The verifications first, so that /readyz says so while they are finished.
+	// Requests that waited for them get their answers.
+	background := s.site.Close(limit)
+	limit, cancel = context.WithTimeout(context.WithoutCancel(ctx), max(lastAnswers, time.Until(end)))
+	defer cancel()
+	if err := errors.Join(background, server.Shutdown(limit)); err != nil {
 		_ = server.Close() // the connections are cut off either way
 		s.log.Warn("crossaccount: not everything was finished in time; it is continued when it is asked for again")
 	}

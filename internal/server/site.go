@@ -64,6 +64,7 @@ type SiteOptions struct {
 // authenticated; their page is /connect.
 type Site struct {
 	options SiteOptions
+	client  *crossaccount.Client
 	api     *api.Handler
 	mux     *http.ServeMux
 }
@@ -78,7 +79,7 @@ func NewSite(client *crossaccount.Client, options SiteOptions) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{options: options, api: handler, mux: http.NewServeMux()}
+	s := &Site{options: options, client: client, api: handler, mux: http.NewServeMux()}
 	page := s.authenticated(http.HandlerFunc(client.ServeSetupUI))
 	s.mux.Handle("/", handler)
 	s.mux.Handle("GET /{$}", http.RedirectHandler("/connect", http.StatusSeeOther))
@@ -87,8 +88,14 @@ func NewSite(client *crossaccount.Client, options SiteOptions) (*Site, error) {
 	return s, nil
 }
 
-// Close ends the API's operations.
-func (s *Site) Close(ctx context.Context) error { return s.api.Close(ctx) }
+// Close ends what goes on in the background: pages that follow a verification
+// are told to come back, and verifications of the API and of pages are waited for
+// until the context ends, and then cut off.
+func (s *Site) Close(ctx context.Context) error {
+	pages := make(chan error, 1)
+	go func() { pages <- s.client.Close(ctx) }()
+	return errors.Join(s.api.Close(ctx), <-pages)
+}
 
 // givenID is a request id that a proxy in front may have given.
 var givenID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
