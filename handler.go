@@ -29,6 +29,7 @@ type setupPage struct {
 	grants      func() *setup.Grants
 	crossOrigin *http.CrossOriginProtection
 	runs        runs
+	streams     streams
 	believing   func() // says once that the page believes its visitors
 }
 
@@ -56,6 +57,7 @@ func newSetupPage(c *Client) *setupPage {
 		// pages does not need.
 		grants:      sync.OnceValue(c.grants),
 		crossOrigin: http.NewCrossOriginProtection(),
+		streams:     streams{each: make(map[string]int), closing: make(chan struct{})},
 		believing: sync.OnceFunc(func() {
 			c.log.Warn("crossaccount: the setup page believes the customer id that a visitor types; use WithTenantResolver, or let only authenticated staff reach it")
 		}),
@@ -158,7 +160,8 @@ func (c *Client) Handler() http.Handler {
 // the onboarding to that browser.
 //
 // Verifications go on when the request has ended, so the page needs a process
-// that lives on. If the process ends, the customer continues with a button.
+// that lives on; [Client.Close] ends them in order. If the process ends without,
+// the customer continues with a button.
 func (c *Client) ServeSetupUI(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -459,7 +462,7 @@ func StatusOf(code Code) int {
 		return http.StatusUnprocessableEntity
 	case CodeRateLimited:
 		return http.StatusTooManyRequests
-	case CodeAWS, CodeStorage, CodePublish, CodeCancelled:
+	case CodeAWS, CodeStorage, CodePublish, CodeCancelled, CodeShuttingDown:
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
