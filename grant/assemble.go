@@ -424,16 +424,20 @@ func (a *assembler) ids(s *Stack) {
 
 func (a *assembler) applyDocument(s *Stack, u *unit) {
 	at := slug(u.id) + ".json"
-	replaced := func(args []string) []string {
+	command := func(args []string, file string) []string {
 		out := slices.Clone(args)
 		for i := range out {
 			if out[i] == documentFile {
-				out[i] = "file://" + s.Directory + "/" + at
+				out[i] = "file://" + s.Directory + "/" + file
 			}
 		}
 		return out
 	}
-	s.Applies = append(s.Applies, Apply{Title: u.apply.title, File: at, Policy: u.apply.document, Put: replaced(u.apply.put), Remove: replaced(u.apply.remove)})
+	one := Apply{Title: u.apply.title, File: at, Policy: u.apply.document, After: u.apply.after, Put: command(u.apply.put, at), Remove: command(u.apply.remove, at)}
+	if one.After != nil {
+		one.Remove = command(u.apply.remove, removedFile(at))
+	}
+	s.Applies = append(s.Applies, one)
 }
 
 // checkTemplates writes every template once, so that what CloudFormation would

@@ -102,6 +102,7 @@ type apply struct {
 	file        string
 	document    *iam.Policy
 	put, remove []string
+	after       *iam.Policy // what is put in its place when it is removed
 }
 
 // documentFile stands in commands for the file of the document.
@@ -305,7 +306,9 @@ func (b *builder) resourcePolicy(p *place) {
 		owner.blame = p.needs
 	default:
 		u.apply = &apply{title: p.title, document: document, put: t.put(i, p.part)}
-		if t.remove != nil {
+		if after := p.withoutGrants(); len(after.Statements) > 0 {
+			u.apply.remove, u.apply.after = t.put(i, p.part), after
+		} else if t.remove != nil {
 			u.apply.remove = t.remove(i, p.part)
 		}
 		b.unit(&u)

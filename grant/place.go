@@ -121,6 +121,17 @@ func (p *place) policy() *iam.Policy {
 	return out
 }
 
+// withoutGrants returns what remains when all grants are removed.
+func (p *place) withoutGrants() *iam.Policy {
+	out := &iam.Policy{Version: iam.Version2012}
+	for _, s := range p.statements {
+		if s.fixed {
+			out.Statements = append(out.Statements, s.Statement)
+		}
+	}
+	return out
+}
+
 // grants returns the grants that the place serves, sorted.
 func (p *place) grants() []string {
 	var all []string

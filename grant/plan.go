@@ -67,6 +67,10 @@ type Apply struct {
 	Put    []string    `json:"put,omitempty"`
 	Remove []string    `json:"remove,omitempty"`
 	Policy *iam.Policy `json:"-"`
+
+	// After is what Remove puts in the document's place, if it is not simply
+	// deleted.
+	After *iam.Policy `json:"-"`
 }
 
 // A Given is a grant in one stage, as it was compiled.

@@ -164,7 +164,7 @@ func (b *builder) finishRole(r *roleUnit) {
 		}
 		role.Inline = []template.InlinePolicy{{Name: "access", Document: document}}
 	}
-	u := &unit{key: r.key, id: camel(r.name, "Role"), site: r.site, stage: r.stage, phase: r.phase, path: r.path, kind: role, grants: r.grants, needs: sortedKeys(r.trust.needs), blame: r.trust.needs}
+	u := &unit{key: r.key, id: roleID(r.name), site: r.site, stage: r.stage, phase: r.phase, path: r.path, kind: role, grants: r.grants, needs: sortedKeys(r.trust.needs), blame: r.trust.needs}
 	if b.options.Format == Policies {
 		b.plainRole(u, r, role)
 		return
@@ -189,7 +189,7 @@ func (b *builder) plainRole(u *unit, r *roleUnit, role *template.Role) {
 func (b *builder) finishConsumerRole(r *roleUnit) {
 	c := r.consumer
 	trust := serviceTrust(c.Create, r.site)
-	shell := &unit{key: r.key, id: camel(r.name, "Role"), site: r.site, stage: r.stage, phase: phaseRoles, path: r.path, grants: r.grants}
+	shell := &unit{key: r.key, id: roleID(r.name), site: r.site, stage: r.stage, phase: phaseRoles, path: r.path, grants: r.grants}
 	switch {
 	case c.Create == "":
 	case b.options.Format == Policies:
@@ -300,4 +300,13 @@ func uniqueSids(p *iam.Policy) {
 		}
 		used[p.Statements[i].Sid] = true
 	}
+}
+
+// roleID is the logical id of a role.
+func roleID(name string) string {
+	id := camel(name)
+	if strings.HasSuffix(id, "Role") {
+		return id
+	}
+	return id + "Role"
 }
