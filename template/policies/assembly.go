@@ -17,7 +17,7 @@ var ErrNoAssembly = errors.New("not the manifest of a CDK cloud assembly")
 // An AssemblyTemplate is a template that the CDK made.
 type AssemblyTemplate struct {
 	File       string            // slash-separated, relative to the outermost assembly
-	Stack      string            // the path of the stack, "Stage/Stack"
+	Stack      string            // the path of the stack, "Stage/Stack"; of a nested stack, that of the outer one
 	Account    iam.AccountID     // empty if the stack is for any account
 	Constructs map[string]string // the constructs' paths by logical ID
 }
@@ -70,13 +70,19 @@ func (a *assembly) folder(folder string, depth int) error {
 	if artifacts == nil || artifacts.Kind != cfn.NodeMap || manifest.Get("version") == nil {
 		return ErrNoAssembly
 	}
+	accounts := make(map[string]AssemblyTemplate) // by the name of the stack's artifact
+	var assets []cfn.Entry
 	for _, e := range artifacts.Entries {
 		properties := e.Value.Get("properties")
 		switch textOf(e.Value.Get("type")) {
 		case "aws:cloudformation:stack":
-			if err := a.stack(folder, e, textOf(properties.Get("templateFile"))); err != nil {
+			t, err := a.stack(folder, e, textOf(properties.Get("templateFile")))
+			if err != nil {
 				return err
 			}
+			accounts[e.Key] = t
+		case "cdk:asset-manifest":
+			assets = append(assets, e)
 		case "cdk:cloud-assembly":
 			name, err := inside(folder, textOf(properties.Get("directoryName")))
 			if err != nil {
@@ -85,6 +91,11 @@ func (a *assembly) folder(folder string, depth int) error {
 			if err := a.folder(name, depth+1); err != nil {
 				return err
 			}
+		}
+	}
+	for _, e := range assets {
+		if err := a.nested(folder, e, accounts[strings.TrimSuffix(e.Key, ".assets")]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -99,10 +110,10 @@ func inside(folder, name string) (string, error) {
 	return joined, nil
 }
 
-func (a *assembly) stack(folder string, artifact cfn.Entry, file string) error {
+func (a *assembly) stack(folder string, artifact cfn.Entry, file string) (AssemblyTemplate, error) {
 	file, err := inside(folder, file)
 	if err != nil {
-		return err
+		return AssemblyTemplate{}, err
 	}
 	stack := textOf(artifact.Value.Get("displayName"))
 	if stack == "" {
@@ -119,15 +130,16 @@ func (a *assembly) stack(folder string, artifact cfn.Entry, file string) error {
 	if more := textOf(artifact.Value.Get("additionalMetadataFile")); more != "" {
 		name, err := inside(folder, more)
 		if err != nil {
-			return err
+			return t, err
 		}
 		metadata, err := a.parse(name)
 		if err != nil {
-			return err
+			return t, err
 		}
 		constructs(metadata, t.Constructs)
 	}
-	return a.add(folder, t, 0)
+	a.add(t)
+	return t, nil
 }
 
 // constructs collects the paths of constructs from a stack's metadata.
@@ -141,35 +153,32 @@ func constructs(metadata *cfn.Node, into map[string]string) {
 	}
 }
 
-// add adds a template and those of its nested stacks, which their resources
-// name.
-func (a *assembly) add(folder string, t AssemblyTemplate, depth int) error {
-	if a.seen[t.File] || depth > maxAssemblies {
-		return nil
-	}
-	a.seen[t.File] = true
-	a.templates = append(a.templates, t)
-	root, err := a.parse(t.File)
+// nested adds the templates of nested stacks, which are assets of their stack.
+func (a *assembly) nested(folder string, artifact cfn.Entry, of AssemblyTemplate) error {
+	name, err := inside(folder, textOf(artifact.Value.Get("properties").Get("file")))
 	if err != nil {
-		var syntax *cfn.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil // is said when the template itself is read
-		}
 		return err
 	}
-	for _, r := range entries(root.Get("Resources")) {
-		name := textOf(r.Value.Get("Metadata").Get("aws:asset:path"))
-		if textOf(r.Value.Get("Type")) != "AWS::CloudFormation::Stack" || name == "" {
+	manifest, err := a.parse(name)
+	if err != nil {
+		return err
+	}
+	for _, asset := range entries(manifest.Get("files")) {
+		file := textOf(asset.Value.Get("source").Get("path"))
+		if !strings.HasSuffix(file, ".template.json") {
 			continue
 		}
-		file, err := inside(folder, name)
-		if err != nil {
+		if file, err = inside(folder, file); err != nil {
 			return err
 		}
-		nested := AssemblyTemplate{File: file, Stack: t.Stack + "/" + r.Key, Account: t.Account}
-		if err := a.add(folder, nested, depth+1); err != nil {
-			return err
-		}
+		a.add(AssemblyTemplate{File: file, Stack: of.Stack, Account: of.Account, Constructs: of.Constructs})
 	}
 	return nil
+}
+
+func (a *assembly) add(t AssemblyTemplate) {
+	if !a.seen[t.File] {
+		a.seen[t.File] = true
+		a.templates = append(a.templates, t)
+	}
 }

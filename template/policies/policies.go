@@ -192,7 +192,8 @@ type finder struct {
 	document *Document
 	textual  bool // see resolver
 
-	expressions bool // texts hold Terraform's expressions
+	expressions bool                 // texts hold Terraform's expressions
+	written     map[string]*cfn.Node // of a plan, see configured
 }
 
 // place says what is known about a policy before it is read.

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -96,6 +97,10 @@ func (f *finder) terraformPlan(root *cfn.Node) {
 			unknown[change.Get("address").Text] = after
 		}
 	}
+	if configuration := root.Get("configuration").Get("root_module"); configuration != nil {
+		f.written = make(map[string]*cfn.Node)
+		f.configured(configuration, "", 0)
+	}
 	for _, values := range []*cfn.Node{root.Get("planned_values"), root.Get("values")} {
 		f.terraformModule(values.Get("root_module"), unknown, 0)
 	}
@@ -111,6 +116,29 @@ func (f *finder) terraformPlan(root *cfn.Node) {
 			f.terraformResource(textOf(r.Get("mode")), textOf(r.Get("type")), address, instance.Get("attributes"), nil)
 		}
 	}
+}
+
+// configured collects what the configuration says about each resource, by
+// address without indices.
+func (f *finder) configured(module *cfn.Node, prefix string, depth int) {
+	if module == nil || depth > 50 {
+		return
+	}
+	for _, r := range items(module.Get("resources")) {
+		f.written[prefix+textOf(r.Get("address"))] = r.Get("expressions")
+	}
+	for _, call := range entries(module.Get("module_calls")) {
+		f.configured(call.Value.Get("module"), prefix+"module."+call.Key+".", depth+1)
+	}
+}
+
+var index = regexp.MustCompile(`\[[^\]]*\]`)
+
+// isWritten reports whether the configuration gives an attribute a value. If it
+// does not, the provider fills it in, as with the policy of a bucket.
+func (f *finder) isWritten(address, attribute string) bool {
+	expressions, known := f.written[index.ReplaceAllString(address, "")]
+	return !known || expressions.Get(attribute) != nil
 }
 
 func textOf(n *cfn.Node) string {
@@ -148,7 +176,10 @@ func (f *finder) terraformResource(mode, typ, address string, values, unknown *c
 			if a.on != "" {
 				p.resource = f.terraformAttachedTo(typ, values.Get(a.on))
 			}
-			f.terraformFollow(values, unknown, strings.Split(a.path, "/"), p)
+			path := strings.Split(a.path, "/")
+			if f.isWritten(address, path[0]) {
+				f.terraformFollow(values, unknown, path, p)
+			}
 		}
 	}
 	switch typ {
