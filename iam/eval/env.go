@@ -19,7 +19,7 @@ type env struct {
 	actionLen       int
 	serviceLen      int    // of the part before the colon
 	serviceHash     uint32 // see hashService
-	keys            drawerKeys
+	lookup          lookup
 	resourceFence   int    // see fenceOf
 	partition       string // of the principal's ARN, "" if it has none
 	roleName        string // of a role or the role behind a session
@@ -49,7 +49,7 @@ func newEnv(in *Input) env {
 	}
 	e.serviceLen = max(0, strings.IndexByte(r.Action, ':'))
 	e.serviceHash = hashService(e.lowerAction()[:e.serviceLen])
-	e.keys = e.keysOf()
+	e.lookup = e.lookUp()
 	if e.resourceAccount == "" {
 		// Resources that belong to AWS itself have "aws" here, or nothing.
 		if account := segment(r.Resource, 4); account != "" && allDigits(account) {

@@ -48,8 +48,8 @@ func (x *Index) Allowing(action, resource string) []int {
 	r.Context.SetUnlistedUnknown()
 	e := newEnv(&Input{Request: &r})
 	var found []int
-	for d, more := x.allows.used.next(); d < drawers; d, more = more.next() {
-		for _, f := range x.allows.find(d, &e.keys) {
+	for d := range drawers {
+		for _, f := range x.allows.find(d, &e.lookup) {
 			if p := x.policies[f.at]; p.couldAllow(&e) {
 				found = append(found, int(f.at))
 			}
@@ -61,8 +61,11 @@ func (x *Index) Allowing(action, resource string) []int {
 
 // couldAllow reports whether an Allow statement has the action and the resource.
 func (p *Policy) couldAllow(e *env) bool {
-	for d, more := p.allows.used.next(); d < drawers; d, more = more.next() {
-		for _, f := range p.allows.find(d, &e.keys) {
+	if p.allows.lacks(&e.lookup) {
+		return false
+	}
+	for d := range drawers {
+		for _, f := range p.allows.find(d, &e.lookup) {
 			if s := &p.statements[f.at]; s.matchesAction(e) && s.matchesResource(e) != no {
 				return true
 			}

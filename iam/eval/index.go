@@ -2,7 +2,6 @@ package eval
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 	"strings"
 )
@@ -15,9 +14,8 @@ import (
 // definite: the service and the name of the resource, or the service and the
 // beginning of the action, or less. A request is looked up once in each drawer.
 type index struct {
-	filed []filed   // by key, and under one key by position
-	used  drawerSet // the drawers that are not empty
-	marks [2]uint64 // a bit for each key there is, which others share
+	marks marks   // of all keys there are
+	filed []filed // by key, and under one key by position
 }
 
 // filed is an entry of an index: something, by its position in a list, under a
@@ -39,28 +37,43 @@ const (
 	drawers
 )
 
-// A drawerSet has a bit for each drawer in it.
-type drawerSet uint8
+// marks has a bit for every key of a set, which may share it with others of the
+// same drawer. Most policies have nothing for most requests, and three words
+// show it.
+type marks [3]uint64
 
-// drawerKeys are the keys under which a request, or all that it could match, is
-// filed.
-type drawerKeys [drawers]uint32
-
-// next takes a drawer out of a set of drawers.
-func (set drawerSet) next() (drawer, drawerSet) {
-	return drawer(bits.TrailingZeros8(uint8(set))), set & (set - 1)
-}
-
-// find returns what is filed in a drawer under a request's key.
-func (x *index) find(d drawer, keys *drawerKeys) []filed {
-	if key := keys[d]; x.marks[key>>6&1]&(1<<(key&63)) != 0 {
-		return x.search(key)
+// markOf returns the word and the bit of a key.
+func markOf(d drawer, key uint32) (int, uint64) {
+	switch d {
+	case byServiceAndName:
+		return 1 + int(key>>6&1), 1 << (key & 63)
+	case byVerb:
+		return 0, 1 << (key & 31)
+	case byName:
+		return 0, 1 << (32 + key&15)
+	case byService:
+		return 0, 1 << (48 + key&7)
 	}
-	return nil // as in most policies for most requests
+	return 0, 1 << 63
 }
 
-//go:noinline
-func (x *index) search(key uint32) []filed {
+// A lookup is a request as an index sees it.
+type lookup struct {
+	keys  [drawers]uint32
+	marks marks
+}
+
+// lacks reports whether there is certainly nothing for the request.
+func (x *index) lacks(l *lookup) bool {
+	return x.marks[0]&l.marks[0]|x.marks[1]&l.marks[1]|x.marks[2]&l.marks[2] == 0
+}
+
+// find returns what is filed in a drawer for the request.
+func (x *index) find(d drawer, l *lookup) []filed {
+	key := l.keys[d]
+	if word, bit := markOf(d, key); x.marks[word]&bit == 0 {
+		return nil
+	}
 	from, to := 0, len(x.filed)
 	for from < to {
 		if middle := int(uint(from+to) >> 1); x.filed[middle].key < key {
@@ -81,8 +94,8 @@ func (x *index) add(s *statement, at int32) {
 }
 
 func (x *index) put(d drawer, key uint32, at int32) {
-	x.used |= 1 << d
-	x.marks[key>>6&1] |= 1 << (key & 63)
+	word, bit := markOf(d, key)
+	x.marks[word] |= bit
 	x.filed = append(x.filed, filed{key, at})
 }
 
@@ -245,24 +258,28 @@ func nameIn(start string, serviceEnd int, rest string, complete bool) (string, b
 	return rest, complete
 }
 
-// keysOf returns the keys of a request.
-func (e *env) keysOf() drawerKeys {
-	verb, name := "", ""
-	action := e.lowerAction()
-	if e.serviceLen < len(action) {
-		v, _ := verbOf(action[e.serviceLen+1:], true)
-		verb = string(v)
+// lookUp prepares a request for indexes.
+func (e *env) lookUp() lookup {
+	var verb []byte
+	name := ""
+	if action := e.lowerAction(); e.serviceLen < len(action) {
+		verb, _ = verbOf(action[e.serviceLen+1:], true)
 	}
-	if serviceEnd := segmentEnd(e.resource, 2); e.resourceFence > 0 {
-		name, _ = nameIn(e.resource[:e.resourceFence-1], serviceEnd, e.resource[e.resourceFence:], true)
+	if e.resourceFence > 0 {
+		name, _ = nameIn(e.resource[:e.resourceFence-1], segmentEnd(e.resource, 2), e.resource[e.resourceFence:], true)
 	}
-	return drawerKeys{
+	l := lookup{keys: [drawers]uint32{
 		byNothing:        keyOf(byNothing, 0, ""),
 		byService:        keyOf(byService, e.serviceHash, ""),
 		byVerb:           keyOf(byVerb, e.serviceHash, verb),
 		byServiceAndName: keyOf(byServiceAndName, e.serviceHash, name),
 		byName:           keyOf(byName, 0, name),
+	}}
+	for d, key := range l.keys {
+		word, bit := markOf(drawer(d), key)
+		l.marks[word] |= bit
 	}
+	return l
 }
 
 // segmentEnd returns the index of the colon that ends segment n of s, or 0 if
@@ -280,7 +297,7 @@ func segmentEnd(s string, n int) int {
 }
 
 // keyOf returns a key. The first letters of a name are enough to spread names.
-func keyOf(d drawer, serviceHash uint32, text string) uint32 {
+func keyOf[T string | []byte](d drawer, serviceHash uint32, text T) uint32 {
 	return hashOn((serviceHash^uint32(d))*16777619, text[:min(len(text), 32)])
 }
 

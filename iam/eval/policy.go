@@ -8,13 +8,14 @@ import (
 
 // A Policy is a compiled policy. It is immutable and safe for concurrent use.
 type Policy struct {
+	// Which statements could match a request, by their effect. They come first,
+	// as of most policies nothing else is looked at.
+	allows, denies index
+
+	statements []statement
 	name       string
 	kind       iam.Kind
 	source     iam.Policy
-	statements []statement
-
-	// Which statements could match a request, by their effect.
-	allows, denies index
 }
 
 // A statement is a compiled statement.

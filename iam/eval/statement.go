@@ -91,14 +91,14 @@ func (a *answer) hear(says tri, p *Policy, index int32, layer Layer, level int) 
 
 // denies reports whether a Deny statement of the policy matches.
 func (a *answer) denies(e *env, p *Policy, layer Layer, level int) {
-	if p != nil && a.says != yes {
+	if p != nil && a.says != yes && !p.denies.lacks(&e.lookup) {
 		a.consult(e, p, &p.denies, layer, level)
 	}
 }
 
 // allows reports whether an Allow statement of the policy matches.
 func (a *answer) allows(e *env, p *Policy, layer Layer, level int) {
-	if a.says != yes {
+	if a.says != yes && !p.allows.lacks(&e.lookup) {
 		a.consult(e, p, &p.allows, layer, level)
 	}
 }
@@ -106,8 +106,8 @@ func (a *answer) allows(e *env, p *Policy, layer Layer, level int) {
 // consult compares the statements that could match, except those that could
 // not add to what is known.
 func (a *answer) consult(e *env, p *Policy, candidates *index, layer Layer, level int) {
-	for d, more := candidates.used.next(); d < drawers; d, more = more.next() {
-		for _, c := range candidates.find(d, &e.keys) {
+	for d := range drawers {
+		for _, c := range candidates.find(d, &e.lookup) {
 			if a.says == yes && a.by.Index < c.at {
 				break
 			}
@@ -151,8 +151,8 @@ func (e *env) grants(p *Policy) grants {
 	if p == nil {
 		return g
 	}
-	for d, more := p.allows.used.next(); d < drawers; d, more = more.next() {
-		for _, c := range p.allows.find(d, &e.keys) {
+	for d := range drawers {
+		for _, c := range p.allows.find(d, &e.lookup) {
 			s := &p.statements[c.at]
 			says := s.matches(e)
 			if says == no {
