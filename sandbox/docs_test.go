@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/overview"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/stsapi"
@@ -56,6 +57,7 @@ func operationTables() string {
 		operations []overview.Operation
 	}{
 		{"STS", stsapi.Operations()}, {"IAM", identity}, {"S3", s3api.Operations()}, {"CloudFormation", cfnapi.Operations()},
+		{"KMS", kmsapi.Operations()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| Operation | In the sandbox | Not included |\n|---|---|---|\n", service.name)
 		var missing []string

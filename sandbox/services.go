@@ -9,6 +9,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/stsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
@@ -49,12 +50,14 @@ const (
 func (s *Sandbox) newServices() map[string]*service {
 	identity := iamapi.New(s.directory)
 	storage := s3api.New(s3api.Options{Directory: s.directory, Random: lockedReader{s}})
+	keys := kmsapi.New(s.directory, lockedReader{s})
 	stacks := cfnapi.New(cfnapi.Options{
 		Clock:    s.clock,
 		Random:   lockedReader{s},
 		Step:     s.stackStep,
 		IAM:      identity,
 		S3:       storage,
+		KMS:      keys,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
 	})
@@ -64,6 +67,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"iam":            {handler: identity, version: "2010-05-08", namespace: wire.NamespaceIAM},
 		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation},
 		"s3":             {handler: storage, protocol: storageProtocol},
+		"kms":            {handler: keys, protocol: jsonProtocol, targets: []string{"TrentService"}},
 	}
 }
 

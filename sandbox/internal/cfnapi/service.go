@@ -12,6 +12,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
@@ -31,6 +32,7 @@ type Options struct {
 
 	IAM *iamapi.Service
 	S3  *s3api.Service
+	KMS *kmsapi.Service
 
 	// IAMDelay is how long changes of principals take until policies may name
 	// them. Operations wait that long for principals made by the same stack.
