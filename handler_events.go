@@ -106,6 +106,8 @@ func (c *Client) serveEvents(w http.ResponseWriter, r *http.Request, query url.V
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Accel-Buffering", "no") // for proxies that would keep it back
 	control := http.NewResponseController(w)
+	w.WriteHeader(http.StatusOK)
+	control.Flush() //nolint:errcheck // so that the browser knows; the first event may take a while
 	send := func(event string, data []byte) bool {
 		// The server's own limit is for answers, not for streams.
 		control.SetWriteDeadline(time.Now().Add(requestTime)) //nolint:errcheck // such a server has no limit, or keeps it
