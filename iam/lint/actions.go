@@ -171,12 +171,29 @@ func (r *reporter) crossesAccounts(s *iam.Statement) bool {
 	if s.Principal == nil || r.options.Account == "" {
 		return false
 	}
+	if r.onlyOwnCallers(s) {
+		return false
+	}
 	if s.Principal.All {
 		return true
 	}
 	return slices.ContainsFunc(s.Principal.AWS, func(p string) bool {
 		account, ok := principalAccount(p)
 		return p == "*" || ok && account != string(r.options.Account)
+	})
+}
+
+// callerAccountKeys hold the account of the caller, or of the caller's access
+// point.
+var callerAccountKeys = []string{"aws:principalaccount", "aws:sourceaccount", "aws:sourceowner", "kms:calleraccount", "s3:dataaccesspointaccount"}
+
+// onlyOwnCallers reports whether a condition holds back everybody but the
+// policy's own account, whatever Principal says.
+func (r *reporter) onlyOwnCallers(s *iam.Statement) bool {
+	return slices.ContainsFunc(s.Conditions, func(c iam.Condition) bool {
+		op, err := iam.ParseOperator(c.Operator)
+		return err == nil && strings.HasPrefix(op.Name, "String") && !op.Negated() && !op.IfExists && op.Set != iam.SetForAllValues &&
+			matchesKey(c.Key, callerAccountKeys) && len(c.Values) == 1 && c.Values[0] == string(r.options.Account)
 	})
 }
 

@@ -89,7 +89,7 @@ func checkSenders(r *reporter) {
 		switch {
 		case len(p.Service) == 0 && len(p.AWS) > 0 && !slices.Contains(p.AWS, "*") && !slices.ContainsFunc(p.AWS, iam.HasSymbol) && matchesKey(c.Key, serviceKeys):
 			r.report(Warning, path, "name the service in Principal.Service, or use aws:PrincipalArn", "%s is only in requests of AWS services, but the statement is for accounts, users or roles", clip(c.Key))
-		case len(p.AWS)+len(p.Federated)+len(p.CanonicalUser) == 0 && len(p.Service) > 0 && matchesKey(c.Key, callerOnly):
+		case r.options.Kind == iam.KindResource && len(p.AWS)+len(p.Federated)+len(p.CanonicalUser) == 0 && len(p.Service) > 0 && matchesKey(c.Key, callerOnly):
 			r.report(Warning, path, "use aws:SourceArn, aws:SourceAccount or aws:SourceOrgID", "%s is never in requests of AWS services, for which the statement is", clip(c.Key))
 		}
 	})

@@ -109,7 +109,7 @@ func eachDocument(t *testing.T, path string, visit func(t *testing.T, name strin
 			got := render(findings)
 			updated = append(updated, f)
 			for _, other := range archive.Files {
-				if other.Name == name+".options" {
+				if other.Name == name+".options" || other.Name == name+".page" {
 					updated = append(updated, other)
 				}
 			}

@@ -32,7 +32,7 @@ var privilegeRules = []Rule{
 		Why:      "services can be given rights in the account that nobody thought of",
 		Fix:      "add a condition StringEquals on iam:AWSServiceName, or name the role by ARN",
 		Link:     "https://docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html",
-		Severity: Warning,
+		Severity: Info,
 		check:    checkServiceLinkedRoles,
 	},
 }
@@ -90,7 +90,7 @@ func checkPassRole(r *reporter) {
 
 func checkServiceLinkedRoles(r *reporter) {
 	r.reportAnyRole("iam:CreateServiceLinkedRole", []string{"iam:awsservicename"}, func(path, resource string) {
-		r.report(Warning, path, "", "the service-linked role of any service may be made")
+		r.report(Info, path, "", "the service-linked role of any service may be made")
 	})
 }
 

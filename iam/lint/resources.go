@@ -378,6 +378,9 @@ func (r *reporter) reportMisfit(path, action string, matches []*reference.Action
 		}
 	}
 	if len(templates) == 0 {
+		if r.options.Kind == iam.KindResource {
+			return // GX-A03 judges what no resource policy can allow
+		}
 		r.report(Warning, path, `move the action into a statement with "Resource": "*"`, "%s works on no particular resource, and the statement names only particular ones", clip(action))
 		return
 	}
@@ -464,11 +467,28 @@ func checkNegatedAllow(r *reporter) {
 			return
 		}
 		if s.NotAction != nil {
-			r.report(Warning, path+".NotAction", "", "NotAction with Allow allows every action that is not listed")
+			severity := Warning
+			if r.options.Kind == iam.KindIdentity && excludesPowers(s) {
+				severity = Info
+			}
+			r.report(severity, path+".NotAction", "", "NotAction with Allow allows every action that is not listed")
 		}
 		if s.NotResource != nil {
 			r.report(Warning, path+".NotResource", "", "NotResource with Allow allows every resource that is not listed")
 		}
+	})
+}
+
+// excludesPowers reports whether a statement with NotAction cannot be used to get
+// more permissions: it leaves out IAM, or reaches only the resources of one
+// service. AWS's PowerUserAccess and the examples of its page are such.
+func excludesPowers(s *iam.Statement) bool {
+	if slices.ContainsFunc(s.NotAction, func(action string) bool { return strings.EqualFold(action, "iam:*") }) {
+		return true
+	}
+	return len(s.Resource) > 0 && !slices.ContainsFunc(s.Resource, func(resource string) bool {
+		a, err := iam.ParseARN(resource)
+		return err != nil || a.Service == "iam" || open(a.Service)
 	})
 }
 
