@@ -105,8 +105,8 @@ func (w *World) endpoint(q *Question) *endpoint {
 	return w.endpoints[values[0]]
 }
 
-// keys begins a context for requests to a target. In one with knownTags no
-// principal has tags that were not set.
+// keys begins a context for requests to a target, with what does not hang on
+// the caller. In one with knownTags no principal has tags that were not set.
 func (w *World) keys(q *Question, t *target, knownTags bool) *keySetter {
 	k := &keySetter{closed: q.Closed, given: givenKeys(&q.Context)}
 	if !q.Closed {
@@ -125,17 +125,31 @@ func (w *World) keys(q *Question, t *target, knownTags bool) *keySetter {
 			k.ctx.Set("aws:VpceAccount", string(e.Account))
 		}
 	}
+	t.setKeys(k, serviceOfAction(q.Action))
+	if t.owner != nil {
+		w.setOwner(k, q, t, t.owner)
+	}
 	return k
 }
 
-// setKeys sets all keys for one caller.
-func (w *World) setKeys(k *keySetter, q *Question, c *caller, t *target) {
-	owner := t.owned(c)
+func (w *World) setOwner(k *keySetter, q *Question, t *target, owner *account) {
 	k.foreignOrg = len(w.orgs) > 0 && !t.missing && w.knowsOrganizations(t.orgIDs) && w.knowsOrganizations(owner.orgIDs)
+	t.setOwnerKeys(k, serviceOfAction(q.Action), owner)
+}
+
+// setKeys sets the keys that hang on the caller.
+func (w *World) setKeys(k *keySetter, q *Question, c *caller, t *target) {
+	if t.owner == nil {
+		w.setOwner(k, q, t, t.owned(c))
+	}
 	c.setKeys(k)
-	service, _, _ := strings.Cut(strings.ToLower(q.Action), ":")
-	t.setKeys(k, service, owner)
 	k.overrule()
+}
+
+// serviceOfAction returns the prefix of an action, in lower case.
+func serviceOfAction(action string) string {
+	service, _, _ := strings.Cut(strings.ToLower(action), ":")
+	return service
 }
 
 // Requirements lists the statements that a Depends answer hangs on.

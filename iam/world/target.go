@@ -142,15 +142,8 @@ func (t *target) owned(c *caller) *account {
 
 func (t *target) resourceControl(c *caller) [][]*eval.Policy { return t.owned(c).resourceControl }
 
-// setKeys sets the condition keys about the resource.
-func (t *target) setKeys(ctx *keySetter, service string, owner *account) {
-	if t.arn != "*" && owner.id != "" {
-		ctx.set("aws:ResourceAccount", string(owner.id))
-		ctx.organization("aws:ResourceOrgID", "aws:ResourceOrgPaths", owner)
-		if service == "s3" {
-			ctx.set("s3:ResourceAccount", string(owner.id))
-		}
-	}
+// setKeys sets the condition keys that follow from the resource alone.
+func (t *target) setKeys(ctx *keySetter, service string) {
 	switch {
 	case t.role != nil:
 		ctx.resourceTags("aws:ResourceTag/", t.role.tags)
@@ -163,6 +156,18 @@ func (t *target) setKeys(ctx *keySetter, service string, owner *account) {
 	}
 	if region := regionOf(t.arn); region != "" {
 		ctx.set("aws:RequestedRegion", region)
+	}
+}
+
+// setOwnerKeys sets the condition keys about the account that owns the resource.
+func (t *target) setOwnerKeys(ctx *keySetter, service string, owner *account) {
+	if t.arn == "*" || owner.id == "" {
+		return
+	}
+	ctx.set("aws:ResourceAccount", string(owner.id))
+	ctx.organization("aws:ResourceOrgID", "aws:ResourceOrgPaths", owner)
+	if service == "s3" {
+		ctx.set("s3:ResourceAccount", string(owner.id))
 	}
 }
 
