@@ -81,8 +81,14 @@ func (b *builder) listDocuments(p *Plan) {
 		if r.trust != nil && r.consumer == nil {
 			p.documents = append(p.documents, &Document{Title: r.trust.title, Account: r.site.ID, Kind: iam.KindTrust, Principal: r.arn, Resource: r.arn, Policy: r.trust.policy(), Grants: r.grants})
 		}
-		if len(r.permissions.statements) > 0 {
-			p.documents = append(p.documents, &Document{Title: r.permissions.title, Account: r.site.ID, Kind: iam.KindIdentity, Principal: r.arn, Policy: r.permissions.policy(), Grants: r.grants})
+		identity := func(title string, policy *iam.Policy, inline bool) {
+			p.documents = append(p.documents, &Document{Title: title, Account: r.site.ID, Kind: iam.KindIdentity, Principal: r.arn, Policy: policy, Grants: r.grants, Inline: inline})
+		}
+		for n, part := range r.parts {
+			identity(fmt.Sprintf("%s, part %d of %d", r.permissions.title, n+1, len(r.parts)), part, false)
+		}
+		if r.consumer == nil && len(r.permissions.statements) > 0 {
+			identity(r.permissions.title, r.permissions.policy(), true)
 		}
 	}
 }

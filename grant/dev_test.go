@@ -2,14 +2,15 @@ package grant_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/crossaccount/crossaccount/grant"
-	"github.com/crossaccount/crossaccount/template/cfn"
 )
 
 func TestDev(t *testing.T) {
-	m, err := grant.Parse(grant.Starter())
+	data, _ := os.ReadFile("testdata/all.yaml")
+	m, err := grant.Parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -17,8 +18,15 @@ func TestDev(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range p.Stacks() {
-		data, err := cfn.Write(s.Template)
-		fmt.Println(s.Name, s.Account, string(data), err)
+	r, err := p.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(r.Allowed, r.Denied, len(r.Failures), len(r.Findings))
+	for _, f := range r.Failures {
+		fmt.Printf("%s/%s %s [%s] %s %s %s want %s\n", f.Grant, f.Stage, f.Case, f.Side, f.Principal, f.Action, f.Resource, f.Want)
+	}
+	for _, f := range r.Findings {
+		fmt.Println(f.Document, f.Finding)
 	}
 }

@@ -101,6 +101,7 @@ type Document struct {
 	Service   string // of resource policies
 	Principal string // ARN of the role that identity policies belong to, and trust policies
 	Resource  string // ARN of the resource that resource policies belong to
+	Inline    bool   // of identity policies: part of the role
 	Policy    *iam.Policy
 	Grants    []string
 }

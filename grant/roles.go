@@ -27,7 +27,8 @@ type roleUnit struct {
 	consumer    *Role     // of a consumer; nil for others
 	owner, app  string
 	grants      []string
-	admitted    string // who may assume it, for roles that grants share
+	parts       []*iam.Policy // the permissions as managed policies
+	admitted    string        // who may assume it, for roles that grants share
 }
 
 // role returns the role with a key, made for an edge. It reports, and returns
@@ -207,6 +208,7 @@ func (b *builder) finishConsumerRole(r *roleUnit) {
 		statements = append(statements, divide(s)...)
 	}
 	parts := pack(statements)
+	r.parts = parts
 	if err := reference.CheckManagedPolicyCount(len(parts) + len(c.Policies)); err != nil {
 		b.report(b.m.problem(RuleSize, r.path, "divide the grants among several roles", "the %s need %d managed policies: %v; they serve the grants %s", r.permissions.title, len(parts), err, strings.Join(r.grants, ", ")))
 	}
@@ -278,7 +280,7 @@ func pack(statements []iam.Statement) []*iam.Policy {
 		if len(out) > 0 {
 			last := out[len(out)-1]
 			larger := &iam.Policy{Version: last.Version, Statements: append(slices.Clone(last.Statements), s)}
-			if longest(larger) <= reference.MaxManagedPolicySize {
+			if longest(larger) <= packedSize {
 				out[len(out)-1] = larger
 				continue
 			}
@@ -310,3 +312,7 @@ func roleID(name string) string {
 	}
 	return id + "Role"
 }
+
+// packedSize is how full managed policies are packed: a little less than the
+// limit, so that a grant more does not move statements to another policy.
+const packedSize = reference.MaxManagedPolicySize * 3 / 4

@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
 
@@ -59,7 +58,7 @@ func (a *accountFlag) given() bool { return a.profile != "" || a.env != "" }
 // operator finds out who the credentials are. Credentials that were not named
 // are never used.
 func (a *accountFlag) operator(ctx context.Context, region string) (*conformance.Operator, error) {
-	options := []func(*config.LoadOptions) error{config.WithEC2IMDSClientEnableState(imds.ClientDisabled)}
+	var options []func(*config.LoadOptions) error
 	if a.profile != "" {
 		options = append(options, config.WithSharedConfigProfile(a.profile))
 	}

@@ -1,0 +1,485 @@
+package grant
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/eval"
+	"github.com/crossaccount/crossaccount/iam/lint"
+	"github.com/crossaccount/crossaccount/iam/reference"
+)
+
+// A Report is what [Plan.Check] found.
+type Report struct {
+	Allowed  int            `json:"allowed"` // declared requests that are allowed
+	Denied   int            `json:"denied"`  // neighbours that are denied
+	Failures []Failure      `json:"failures,omitempty"`
+	Findings []DocumentLint `json:"findings,omitempty"`
+}
+
+// OK reports whether everything declared is allowed, every neighbour denied, and
+// no document has a finding that is an error.
+func (r *Report) OK() bool {
+	return len(r.Failures) == 0 && !slices.ContainsFunc(r.Findings, func(f DocumentLint) bool { return f.Finding.Severity == lint.Error })
+}
+
+// A Failure is a request that was decided otherwise than the manifest says.
+type Failure struct {
+	Grant       string `json:"grant"`
+	Stage       string `json:"stage"`
+	Case        string `json:"case"` // "declared", or what differs: "another action"
+	Side        string `json:"side"` // of a neighbour: the policies that should have denied it alone
+	Principal   string `json:"principal"`
+	Action      string `json:"action"`
+	Resource    string `json:"resource"`
+	Want        string `json:"want"`        // "allowed" or "denied"
+	Explanation string `json:"explanation"` // why it was decided as it was
+}
+
+// A DocumentLint is a finding of the linter in one compiled policy.
+type DocumentLint struct {
+	Document string       `json:"document"`
+	Grants   []string     `json:"grants"`
+	Finding  lint.Finding `json:"finding"`
+}
+
+// Check evaluates the compiled policies: every request that a grant declares
+// must be allowed, and its neighbours must be denied: another action, another
+// resource, another stage, the same role in another account, another role of the
+// same account, a condition that does not hold. Each side must deny a neighbour
+// by itself, whatever the other side allows. Every document is linted too.
+func (p *Plan) Check() (*Report, error) {
+	c := &checking{plan: p, report: &Report{}, samples: map[string]string{}, policies: map[string]*eval.Policy{}, identity: map[string][]*eval.Policy{}, actions: map[string]string{}}
+	c.collectSamples()
+	if err := c.compile(); err != nil {
+		return nil, err
+	}
+	c.declared = map[string][]question{}
+	for _, e := range p.edges {
+		for _, q := range c.questions(e) {
+			c.declared[q.caller] = append(c.declared[q.caller], q)
+		}
+	}
+	for _, e := range p.edges {
+		for _, q := range c.questions(e) {
+			c.ask(e, q)
+		}
+	}
+	c.lint()
+	return c.report, nil
+}
+
+type checking struct {
+	plan     *Plan
+	report   *Report
+	samples  map[string]string         // :: id of a symbol → a value it could have
+	policies map[string]*eval.Policy   // :: kind and ARN → what is attached there
+	identity map[string][]*eval.Policy // :: ARN of a role → its permissions
+	actions  map[string]string         // :: an action → another one on the same type of resource
+	declared map[string][]question     // :: principal → what grants let it do
+}
+
+// collectSamples gives everything that only AWS knows a value of the right form.
+func (c *checking) collectSamples() {
+	sample := func(i *instance) {
+		if i == nil || !i.created() {
+			return
+		}
+		other := *i
+		if i.kind.needsID {
+			other.id = "00000000-0000-4000-8000-" + hash(i.unitKey())[:12]
+		}
+		c.samples["unit:"+i.unitKey()+"#Arn"] = strings.ReplaceAll(i.kind.arn(&other), unknownSuffix, "-AbCdEf")
+		c.samples["unit:"+i.unitKey()+"#Id"] = other.id
+	}
+	for _, e := range c.plan.edges {
+		sample(e.resource)
+		sample(e.resource.key)
+		if e.resource.fanOut != "" {
+			c.samples[iam.Pieces(e.resource.fanOut)[0].Text] = e.resource.arn + "/consumer/" + e.grant.Name + ":1700000000"
+		}
+	}
+}
+
+// concrete puts values in the place of what only AWS knows.
+func (c *checking) concrete(s string) string {
+	return iam.ReplaceSymbols(s, func(id string) string {
+		if v, ok := c.samples[id]; ok {
+			return v
+		}
+		return "unknown"
+	})
+}
+
+func (c *checking) concretePolicy(p *iam.Policy) *iam.Policy {
+	out := &iam.Policy{Version: p.Version, Statements: slices.Clone(p.Statements)}
+	for i := range out.Statements {
+		s := &out.Statements[i]
+		if s.Resource != nil {
+			s.Resource = c.concreteAll(s.Resource)
+		}
+		s.Conditions = slices.Clone(s.Conditions)
+		for k := range s.Conditions {
+			s.Conditions[k].Values = c.concreteAll(s.Conditions[k].Values)
+		}
+	}
+	return out
+}
+
+func (c *checking) concreteAll(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = c.concrete(s)
+	}
+	return out
+}
+
+func (c *checking) compile() error {
+	for _, d := range c.plan.documents {
+		p, err := eval.Compile(c.concretePolicy(d.Policy), d.Kind, d.Title)
+		if err != nil {
+			return fmt.Errorf("the %s: %w", d.Title, err)
+		}
+		if d.Kind == iam.KindIdentity {
+			c.identity[d.Principal] = append(c.identity[d.Principal], p)
+			continue
+		}
+		c.policies[d.Kind.String()+" "+c.concrete(d.Resource)] = p
+	}
+	return nil
+}
+
+func (c *checking) policy(kind iam.Kind, arn string) *eval.Policy {
+	return c.policies[kind.String()+" "+c.concrete(arn)]
+}
+
+// Policies that allow everything stand for the other side when one side is tried
+// alone.
+var (
+	openIdentity = []*eval.Policy{mustCompile(iam.KindIdentity, iam.Statement{Sid: "Open", Effect: iam.Allow, Action: []string{"*"}, Resource: []string{"*"}})}
+	openResource = mustCompile(iam.KindResource, iam.Statement{Sid: "Open", Effect: iam.Allow, Principal: &iam.Principals{All: true}, Action: []string{"*"}, Resource: []string{"*"}})
+	openTrust    = mustCompile(iam.KindTrust, iam.Statement{Sid: "Open", Effect: iam.Allow, Principal: &iam.Principals{All: true}, Action: []string{"*"}})
+)
+
+func mustCompile(kind iam.Kind, s iam.Statement) *eval.Policy {
+	p, err := eval.Compile(&iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{s}}, kind, "everything is allowed")
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// questions are the requests that a grant declares in one stage.
+func (c *checking) questions(e *edge) []question {
+	var all []question
+	caller := e.principal.arn
+	if e.principal.account {
+		caller = roleARN(e.principal.site, "", "anyone")
+	}
+	if e.assume != "" {
+		assume := question{action: "sts:AssumeRole", resource: e.assume, pattern: e.assume, account: e.resource.site.ID, caller: caller,
+			identity: c.identityOf(e), on: c.policy(iam.KindTrust, e.assume), open: openTrust}
+		if id := e.externalID(c); id != "" {
+			assume.conditions = condition("StringEquals", "sts:ExternalId", id)
+		}
+		all = append(all, assume)
+		caller = e.assume
+	}
+	for _, h := range e.rights {
+		for _, resource := range h.resources {
+			for _, action := range h.right.actions {
+				all = append(all, c.question(e, h, caller, action, resource))
+			}
+		}
+	}
+	return all
+}
+
+// grantedTo reports whether some grant lets a principal do what a neighbour
+// asks, which is then no neighbour.
+func (c *checking) grantedTo(n *question) bool {
+	return slices.ContainsFunc(c.declared[n.caller], func(d question) bool {
+		return d.action == n.action && iam.MatchWildcard(d.pattern, n.resource) && !slices.ContainsFunc(d.conditions, func(want iam.Condition) bool {
+			return !slices.ContainsFunc(n.conditions, func(have iam.Condition) bool { return equalConditions([]iam.Condition{have}, []iam.Condition{want}) })
+		})
+	})
+}
+
+func (e *edge) externalID(c *checking) string {
+	p := c.policy(iam.KindTrust, e.assume)
+	if p == nil {
+		return ""
+	}
+	for _, s := range p.Source().Statements {
+		for _, condition := range s.Conditions {
+			if condition.Key == "sts:ExternalId" {
+				return condition.Values[0]
+			}
+		}
+	}
+	return ""
+}
+
+// identityOf returns the compiled permissions of an edge's principal, or what a
+// whole account could give itself.
+func (c *checking) identityOf(e *edge) []*eval.Policy {
+	if e.principal.account {
+		return openIdentity
+	}
+	return c.identity[e.principal.arn]
+}
+
+// A question is a request together with the policies of both sides.
+type question struct {
+	action, resource string
+	account          string // that owns the resource
+	caller           string // ARN of the role
+	conditions       []iam.Condition
+	identity         []*eval.Policy
+	on               *eval.Policy // the resource's policy, nil if it has none
+	open             *eval.Policy // stands for it when the other side is tried alone
+	pattern          string       // the resource as the policy says it
+	consumerOnly     bool
+}
+
+func (c *checking) question(e *edge, h heldRight, caller, action, resource string) question {
+	q := question{action: action, pattern: c.concrete(resource), account: e.resource.site.ID, caller: caller, conditions: h.conditions, open: openResource}
+	q.resource = sampleOf(q.pattern)
+	at := e.resource.arn
+	if h.right.part == fanOutPart {
+		at = e.resource.fanOut
+	}
+	if h.key {
+		at = e.resource.key.arn
+	}
+	q.on = c.policy(iam.KindResource, at)
+	q.identity = c.identityOf(e)
+	if e.via == "role" {
+		// Within its account the role's own permissions decide, if the key's policy
+		// leaves it to them as usual.
+		q.identity, q.open = c.identity[e.assume], nil
+		if h.key && q.on == nil {
+			q.on = mustCompile(iam.KindResource, kmsKey().policy.base(e.resource.key)[0])
+		}
+		if h.key {
+			q.open = q.on
+		}
+	}
+	if h.right.side == consumerSide {
+		q.consumerOnly, q.on = true, nil
+		if e.via != "role" {
+			q.account = e.principal.site.ID
+		}
+	}
+	if e.via == "policy" {
+		q.conditions = append(slices.Clone(q.conditions), endpoints(e)...)
+	}
+	return q
+}
+
+// sampleOf returns a resource that a pattern matches.
+func sampleOf(pattern string) string {
+	if pattern == "*" {
+		return pattern
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(pattern, "??????", "AbCdEf"), "*", "sample")
+}
+
+// ask checks that a request is allowed and its neighbours are not.
+func (c *checking) ask(e *edge, q question) {
+	c.decide(e, "declared", "both", q, true)
+	if q.pattern == "*" {
+		return
+	}
+	identity, resource := !e.principal.account || q.caller == e.assume, q.on != nil && q.caller != e.assume
+	neighbour := func(what string, change func(n *question), identitySide, resourceSide bool) {
+		n := q
+		change(&n)
+		if c.grantedTo(&n) {
+			return
+		}
+		if identity && identitySide {
+			n := q
+			n.on = q.open
+			change(&n)
+			c.decide(e, what, "consumer", n, false)
+		}
+		if resource && resourceSide {
+			n := q
+			n.identity = openIdentity
+			change(&n)
+			c.decide(e, what, "resource", n, false)
+		}
+	}
+	if other := c.otherAction(q.action); other != "" {
+		neighbour("another action", func(n *question) { n.action = other }, true, true)
+	}
+	if other, ok := otherResource(e, q); ok {
+		neighbour("another resource", func(n *question) { n.resource = other }, true, false)
+	}
+	neighbour("the same role in another account", func(n *question) {
+		n.caller = strings.Replace(n.caller, ":"+e.principal.site.ID+":", ":000000000000:", 1)
+	}, false, q.caller != e.assume)
+	if e.trust != "account" {
+		neighbour("another role of the account", func(n *question) { n.caller += "-other" }, false, q.caller != e.assume)
+	}
+	for i := range q.conditions {
+		key := q.conditions[i].Key
+		onConsumer := key != "sts:ExternalId" && key != "aws:SourceVpce"
+		neighbour("without "+key, func(n *question) {
+			n.conditions = slices.DeleteFunc(slices.Clone(n.conditions), func(c iam.Condition) bool { return c.Key == key })
+		}, onConsumer, true)
+	}
+	c.otherStages(e, q, neighbour)
+}
+
+// otherStages tries the resources of the grant's other stages.
+func (c *checking) otherStages(e *edge, q question, neighbour func(string, func(*question), bool, bool)) {
+	if q.caller == e.assume && e.via == "role" {
+		return // within the resource's account
+	}
+	for _, other := range c.plan.edges {
+		if other.grant != e.grant || other == e || e.principal.account {
+			continue
+		}
+		target := strings.ReplaceAll(q.resource, e.resource.arn, other.resource.arn)
+		if q.action == "sts:AssumeRole" && e.via == "role" {
+			target = other.assume
+		}
+		if target == q.resource || target == "" {
+			continue
+		}
+		on := c.policy(iam.KindResource, other.resource.arn)
+		if q.action == "sts:AssumeRole" {
+			on = c.policy(iam.KindTrust, target)
+		}
+		what := "stage " + other.pair.stage
+		neighbour(what, func(n *question) { n.resource, n.account = target, other.resource.site.ID }, true, false)
+		if on != nil {
+			neighbour(what, func(n *question) { n.resource, n.account, n.on = target, other.resource.site.ID, on }, false, true)
+		}
+		return // one other stage stands for all: their policies have one form
+	}
+}
+
+// otherAction returns an action on the same type of resource that no grant can
+// give, or "".
+func (c *checking) otherAction(action string) string {
+	if other, ok := c.actions[action]; ok {
+		return other
+	}
+	c.actions[action] = ""
+	a, ok := reference.LookupAction(action)
+	if !ok {
+		return ""
+	}
+	for _, other := range reference.Expand(a.Service + ":*") {
+		if len(a.Resources) > 0 && len(other.Resources) > 0 && other.Resources[0].Type == a.Resources[0].Type && !granted(other.String()) {
+			c.actions[action] = other.String()
+			break
+		}
+	}
+	return c.actions[action]
+}
+
+// granted reports whether any kind of resource knows an action.
+func granted(action string) bool {
+	for _, k := range kinds() {
+		for _, a := range k.accesses {
+			for _, r := range a.rights {
+				if slices.Contains(r.actions, action) {
+					return true
+				}
+			}
+			if slices.Contains(a.key, action) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// otherResource returns a resource with almost the same ARN.
+func otherResource(e *edge, q question) (string, bool) {
+	if q.action == "sts:AssumeRole" {
+		return q.resource + "-other", true
+	}
+	name := e.resource.physical
+	if i := strings.LastIndex(q.resource, name); name != "" && i > 0 {
+		return q.resource[:i] + name + "-other" + q.resource[i+len(name):], true
+	}
+	return q.resource + "0", !strings.HasSuffix(q.pattern, "*")
+}
+
+// decide asks the evaluator and notes an answer that is not wanted.
+func (c *checking) decide(e *edge, what, side string, q question, want bool) {
+	in := &eval.Input{Request: c.request(e, q), Identity: q.identity, Resource: q.on}
+	if in.Identity == nil {
+		in.Identity = []*eval.Policy{}
+	}
+	d := eval.Decide(in)
+	if d.Allowed() == want && d.Verdict != eval.Depends {
+		if want {
+			c.report.Allowed++
+		} else {
+			c.report.Denied++
+		}
+		return
+	}
+	c.report.Failures = append(c.report.Failures, Failure{
+		Grant: e.grant.Name, Stage: e.pair.stage, Case: what, Side: side, Principal: q.caller, Action: q.action, Resource: q.resource,
+		Want: map[bool]string{true: "allowed", false: "denied"}[want], Explanation: eval.Explain(in).String(),
+	})
+}
+
+func (c *checking) request(e *edge, q question) *iam.Request {
+	role, _ := iam.ParseRoleARN(q.caller)
+	r := &iam.Request{
+		Principal:       iam.Principal{Type: iam.PrincipalRoleSession, ARN: role.SessionARN("check").String(), Account: role.Account, RoleARN: q.caller},
+		Action:          q.action,
+		Resource:        q.resource,
+		ResourceAccount: iam.AccountID(q.account),
+	}
+	r.Context.Set("aws:PrincipalArn", q.caller)
+	r.Context.Set("aws:PrincipalAccount", string(role.Account))
+	for _, cond := range q.conditions {
+		if cond.Operator == "Null" || len(cond.Values) == 0 {
+			continue
+		}
+		value := sampleOf(c.concrete(cond.Values[0]))
+		if strings.HasPrefix(cond.Operator, "For") {
+			r.Context.SetMulti(cond.Key, value)
+		} else {
+			r.Context.Set(cond.Key, value)
+		}
+	}
+	return r
+}
+
+// lint looks at every document. What a grant waived, with a reason, is left out
+// of the documents that serve it.
+func (c *checking) lint() {
+	for _, d := range c.plan.documents {
+		o := lint.Options{Kind: d.Kind, Service: d.Service, Inline: d.Inline, Account: iam.AccountID(d.Account)}
+		for _, e := range c.plan.edges {
+			if !slices.Contains(d.Grants, e.grant.Name) {
+				continue
+			}
+			for _, w := range e.grant.Waive {
+				o.Suppressions = append(o.Suppressions, lint.Suppression{ID: w.Rule, Reason: w.Reason})
+			}
+			if e.trust == "account" {
+				for _, id := range []string{RulePrincipals, RuleExternalID} {
+					o.Suppressions = append(o.Suppressions, lint.Suppression{ID: id, Reason: "the manifest gives the whole account this access"})
+				}
+			}
+		}
+		for _, f := range lint.Policy(c.concretePolicy(d.Policy), o) {
+			if f.Severity >= lint.Warning {
+				c.report.Findings = append(c.report.Findings, DocumentLint{d.Title, d.Grants, f})
+			}
+		}
+	}
+}
