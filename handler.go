@@ -235,6 +235,12 @@ var errUnauthenticated = NewError(CodeForbidden, "you are not signed in", "sign 
 // if there is a resolver, else the one that the request names, as long as its
 // onboarding did not begin in another browser.
 func (c *Client) caller(r *http.Request, named string) (string, error) {
+	if link := linkOf(r.Context()); link != nil {
+		if named != "" && named != link.CustomerID {
+			return "", NewError(CodeForbidden, "your link is for another customer", "use the link that you were sent", nil)
+		}
+		return link.CustomerID, nil
+	}
 	if c.resolver == nil {
 		if err := checkCustomerID(named); err != nil {
 			return "", err
@@ -299,9 +305,13 @@ func (c *Client) post(w http.ResponseWriter, r *http.Request, view *setup.View) 
 		return "", err
 	}
 	ctx := r.Context()
+	integrationID, err := confined(ctx, field("integration_id"))
+	if err != nil {
+		return "", err
+	}
 	switch field("action") {
 	case "start":
-		request := IntegrationRequest{CustomerID: customerID, CustomerName: field("customer_name"), Region: field("region"), IntegrationID: field("integration_id")}
+		request := IntegrationRequest{CustomerID: customerID, CustomerName: field("customer_name"), Region: field("region"), IntegrationID: integrationID}
 		response, err := c.GenerateIntegrationURL(ctx, &request)
 		if err != nil {
 			view.Start = c.startForm(request)
@@ -313,10 +323,10 @@ func (c *Client) post(w http.ResponseWriter, r *http.Request, view *setup.View) 
 		return c.pageURL(customerID, response.IntegrationID), nil
 	case "complete":
 		return c.postComplete(ctx, view, VerificationRequest{
-			CustomerID: customerID, RoleARN: field("role_arn"), ExternalID: field("external_id"), IntegrationID: field("integration_id"),
+			CustomerID: customerID, RoleARN: field("role_arn"), ExternalID: field("external_id"), IntegrationID: integrationID,
 		})
 	case "check":
-		return c.postCheck(ctx, view, customerID, field("integration_id"))
+		return c.postCheck(ctx, view, customerID, integrationID)
 	}
 	return "", NewError(CodeInvalidRequest, "action: must be start, complete or check", "reload the page and try again", nil)
 }

@@ -84,8 +84,12 @@ const (
 func (c *Client) serveEvents(w http.ResponseWriter, r *http.Request, query url.Values) {
 	customerID, err := c.caller(r, query.Get("customer_id"))
 	var integration *Integration
+	var id string
 	if err == nil {
-		integration, err = c.storage.Get(r.Context(), customerID, query.Get("events"))
+		id, err = confined(r.Context(), query.Get("events"))
+	}
+	if err == nil {
+		integration, err = c.storage.Get(r.Context(), customerID, id)
 	}
 	leave := func() {}
 	if err == nil {

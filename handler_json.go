@@ -96,6 +96,9 @@ func (c *Client) startJSON(w http.ResponseWriter, r *http.Request) (int, any, er
 	if request.CustomerID, err = c.caller(r, request.CustomerID); err != nil {
 		return 0, nil, err
 	}
+	if request.IntegrationID, err = confined(r.Context(), request.IntegrationID); err != nil {
+		return 0, nil, err
+	}
 	response, err := c.GenerateIntegrationURL(r.Context(), &request)
 	if err != nil {
 		return 0, nil, err
@@ -113,6 +116,9 @@ func (c *Client) completeJSON(w http.ResponseWriter, r *http.Request) (int, any,
 		return 0, nil, err
 	}
 	if request.CustomerID, err = c.caller(r, request.CustomerID); err != nil {
+		return 0, nil, err
+	}
+	if request.IntegrationID, err = confined(r.Context(), request.IntegrationID); err != nil {
 		return 0, nil, err
 	}
 	run, err := c.beginRun(r.Context(), request)
@@ -142,7 +148,11 @@ func (c *Client) statusJSON(_ http.ResponseWriter, r *http.Request) (int, any, e
 	if err != nil {
 		return 0, nil, err
 	}
-	integration, _, err := c.choose(r.Context(), customerID, query.Get("integration_id"), false)
+	id, err := confined(r.Context(), query.Get("integration_id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	integration, _, err := c.choose(r.Context(), customerID, id, false)
 	if err == nil && integration == nil {
 		err = unknownCustomer()
 	}

@@ -20,9 +20,17 @@ func (c *Client) showPage(r *http.Request, view *setup.View, query url.Values) e
 	if err != nil {
 		return err
 	}
-	integration, others, err := c.choose(r.Context(), customerID, query.Get("integration"), query.Has("new"))
+	named, err = confined(r.Context(), query.Get("integration"))
 	if err != nil {
 		return err
+	}
+	integration, others, err := c.choose(r.Context(), customerID, named, query.Has("new"))
+	if err != nil {
+		return err
+	}
+	if linkOf(r.Context()) != nil {
+		others = nil
+		defer func() { view.NewURL = "" }()
 	}
 	for _, other := range others {
 		view.Accounts = append(view.Accounts, setup.Account{

@@ -41,6 +41,12 @@ type IntegrationResponse struct {
 
 	// LinkExpiresAt is zero unless the link contains a presigned URL.
 	LinkExpiresAt time.Time `json:"link_expires_at,omitzero"`
+
+	// SetupURL opens the setup page for this integration without signing in. Only
+	// servers that have a page fill it in; see [Client.SealSetupLink]. It is a
+	// secret of the customer's.
+	SetupURL          string    `json:"setup_url,omitempty"`
+	SetupURLExpiresAt time.Time `json:"setup_url_expires_at,omitzero"`
 }
 
 // A VerificationRequest presents a role. ExternalID may be empty; if it is not,
