@@ -43,6 +43,24 @@ func TestAliasesAreBounded(t *testing.T) {
 	}
 }
 
+func TestMacros(t *testing.T) {
+	document := []byte("a: !Contains [[x], !Ref P]\n32: !Rain::Module y\n")
+	if _, err := cfn.Parse(document); err == nil {
+		t.Error("CloudFormation itself has no such function")
+	}
+	n, err := cfn.Dialect{Macros: true}.Parse(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := n.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"a":{"Fn::Contains":[["x"],{"Ref":"P"}]},"32":{"Fn::Rain::Module":"y"}}`; string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestDialectSize(t *testing.T) {
 	large := []byte(`{"a":"` + strings.Repeat("x", cfn.MaxURLSize) + `"}`)
 	if _, err := cfn.Parse(large); err == nil {

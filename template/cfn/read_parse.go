@@ -81,6 +81,11 @@ type Dialect struct {
 	// refused.
 	Aliases bool
 
+	// Macros says that the template is written for macros or for other tools as
+	// well, so that it may have functions CloudFormation does not know and keys
+	// that are numbers.
+	Macros bool
+
 	// MaxSize is the largest document in bytes; [MaxURLSize] if it is 0.
 	MaxSize int
 }
@@ -107,7 +112,7 @@ func (d Dialect) Parse(data []byte) (*Node, error) {
 	if trimmed[0] == '{' {
 		return parseJSON(data)
 	}
-	return parseYAML(data, d.Aliases)
+	return parseYAML(data, d)
 }
 
 // A jsonReader turns the tokens of encoding/json into nodes with positions.

@@ -15,13 +15,13 @@ import (
 // tags written out.
 type yamlReader struct {
 	lines   lineTable
-	aliases bool // are replaced, not refused
-	inside  int  // how many aliases are being replaced
-	added   int  // nodes that stand in for aliases
+	dialect Dialect
+	inside  int // how many aliases are being replaced
+	added   int // nodes that stand in for aliases
 }
 
-func parseYAML(data []byte, aliases bool) (*Node, error) {
-	r := &yamlReader{lines: newLineTable(data), aliases: aliases}
+func parseYAML(data []byte, dialect Dialect) (*Node, error) {
+	r := &yamlReader{lines: newLineTable(data), dialect: dialect}
 	var document yaml.Node
 	if err := yaml.Load(data, &document); err != nil {
 		var bad *yaml.LoadError
@@ -41,7 +41,7 @@ func parseYAML(data []byte, aliases bool) (*Node, error) {
 // simply "Fn::" and the tag.
 var shortFunctions = map[string]string{"!Ref": "Ref", "!Condition": "Condition"}
 
-var shortTag = regexp.MustCompile(`^![A-Za-z][A-Za-z0-9]*$`)
+var shortTag = regexp.MustCompile(`^![A-Za-z][A-Za-z0-9:]*$`)
 
 // longForms lists the functions that have a short form.
 //
@@ -80,7 +80,7 @@ func (r *yamlReader) short(y *yaml.Node, path string, depth int, pos iam.Positio
 	if !ok {
 		name = "Fn::" + y.Tag[1:]
 	}
-	if !longForms[name] {
+	if !longForms[name] && !r.dialect.Macros {
 		return nil, syntaxError(path, pos, "Template format error: [%s] unsupported YAML tag %s (line %d, column %d)", pathOrRoot(path), y.Tag, pos.Line, pos.Column)
 	}
 	untagged := *y
@@ -126,7 +126,7 @@ func (r *yamlReader) plain(y *yaml.Node, path string, depth int, pos iam.Positio
 		n.Kind = NodeMap
 		return n, r.entries(n, y, path, depth)
 	case yaml.AliasNode:
-		if r.aliases && y.Alias != nil {
+		if r.dialect.Aliases && y.Alias != nil {
 			r.inside++
 			defer func() { r.inside-- }()
 			return r.value(y.Alias, path, depth+1)
@@ -146,7 +146,7 @@ func (r *yamlReader) entries(n *Node, y *yaml.Node, path string, depth int) erro
 		}
 		pos := key.Position
 		switch {
-		case y.Content[i].Tag == "!!merge" && r.aliases:
+		case y.Content[i].Tag == "!!merge" && r.dialect.Aliases:
 			v, err := r.value(y.Content[i+1], path, depth+1)
 			if err != nil {
 				return err
@@ -155,6 +155,7 @@ func (r *yamlReader) entries(n *Node, y *yaml.Node, path string, depth int) erro
 			continue
 		case y.Content[i].Tag == "!!merge":
 			return syntaxError(path, pos, "Template format error: [%s] merge keys (<<) are not supported (line %d, column %d)", pathOrRoot(path), pos.Line, pos.Column)
+		case key.Kind == NodeNumber && r.dialect.Macros:
 		case key.Kind == NodeNumber:
 			return syntaxError(path, pos, "Template format error: [%s] map keys must be strings; received numeric [%s] instead", pathOrRoot(path), key.Text)
 		case key.Kind != NodeText && key.Kind != NodeBool:

@@ -52,7 +52,7 @@ func Read(name string, data []byte, o Options) (*Document, error) {
 	if document := f.plainPolicy(data); document != nil {
 		return document, nil
 	}
-	root, err := cfn.Dialect{Aliases: true, MaxSize: MaxSize}.Parse(data)
+	root, err := cfn.Dialect{Aliases: true, Macros: true, MaxSize: MaxSize}.Parse(data)
 	if err != nil {
 		return f.malformed(data, err)
 	}
