@@ -177,6 +177,12 @@ func (c *Client) Disconnect(ctx context.Context, customerID, id string) (*Integr
 	return post[Integration](ctx, c, integrationPath(id, "/disconnect", ""), &CustomerRequest{CustomerID: customerID})
 }
 
+// SetupLink makes a link with which the customer uses the setup page without
+// signing in.
+func (c *Client) SetupLink(ctx context.Context, id string, request *SetupLinkRequest) (*SetupLink, error) {
+	return post[SetupLink](ctx, c, integrationPath(id, "/setup-link", ""), request)
+}
+
 // Import takes over an existing role with an existing external ID.
 func (c *Client) Import(ctx context.Context, request *ImportRequest) (*Integration, error) {
 	return post[Integration](ctx, c, "/v1/imports", request)

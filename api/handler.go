@@ -56,6 +56,11 @@ type Options struct {
 	Answers   AnswerStore
 	Encryptor crossaccount.Encryptor
 
+	// SetupPage returns the URL of a page that opens setup links, which come as
+	// its query parameter SetupLinkParameter, or "" if there is none. Nil means
+	// that there is none.
+	SetupPage func() string
+
 	// Ready is asked by /readyz besides the storage; nil means always ready.
 	Ready func(context.Context) error
 }

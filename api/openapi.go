@@ -96,6 +96,11 @@ func (h *Handler) routes() error {
 		summary: "Record that the customer removed the stack",
 	}, h.disconnect)
 	register(r, route{
+		id: "create-setup-link", method: http.MethodPost, path: "/v1/integrations/{id}/setup-link", tag: onboarding,
+		summary:     "Make a link with which the customer uses the setup page without signing in",
+		description: "The link works for this integration only, until it expires or the integration is revoked. Send it to the customer and nobody else.",
+	}, h.setupLink)
+	register(r, route{
 		id: "list-audit-records", method: http.MethodGet, path: "/v1/integrations/{id}/audit", tag: operation,
 		summary: "List who did what to an integration, newest first",
 	}, h.audit)

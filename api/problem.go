@@ -24,6 +24,7 @@ const (
 	CodeBusy             crossaccount.Code = "busy"                   // too much is going on; retryable
 	CodeNotReady         crossaccount.Code = "not_ready"              // the server starts, stops or has no storage; retryable
 	CodeInterrupted      crossaccount.Code = "interrupted"            // the process that verified has ended; retryable
+	CodeNoSetupPage      crossaccount.Code = "no_setup_page"          // the server has no public URL for setup links
 	CodeInternal         crossaccount.Code = "internal"               // a fault of ours
 )
 
@@ -39,7 +40,7 @@ func StatusOf(code crossaccount.Code) int {
 		return http.StatusMethodNotAllowed
 	case CodeTooSlow:
 		return http.StatusRequestTimeout
-	case CodeKeyInUse:
+	case CodeKeyInUse, CodeNoSetupPage:
 		return http.StatusConflict
 	case CodeTooLarge:
 		return http.StatusRequestEntityTooLarge

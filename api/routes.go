@@ -61,6 +61,14 @@ type (
 		params.Key
 		Body CustomerRequest
 	}
+	linkInput struct {
+		params.Integration
+		params.Key
+		Body SetupLinkRequest
+	}
+	linkOutput struct {
+		Body SetupLink
+	}
 	auditInput struct {
 		params.Integration
 		params.Customer
@@ -99,7 +107,54 @@ func (h *Handler) start(ctx context.Context, in *startInput) (*startOutput, erro
 	if err != nil {
 		return nil, err
 	}
+	link, err := h.sealLink(ctx, customerID, response.IntegrationID, crossaccount.DefaultSetupLinkFor)
+	if err != nil {
+		return nil, err
+	}
+	if link != nil {
+		response.SetupURL, response.SetupURLExpiresAt = link.URL, link.ExpiresAt
+	}
 	return &startOutput{*response}, nil
+}
+
+// SetupLinkParameter is the query parameter in which the token of a setup link
+// comes to the page of Options.SetupPage.
+const SetupLinkParameter = "link"
+
+// sealLink makes a setup link, or returns nil if there is no page for it.
+func (h *Handler) sealLink(ctx context.Context, customerID, id string, validFor time.Duration) (*SetupLink, error) {
+	if h.options.SetupPage == nil {
+		return nil, nil
+	}
+	page := h.options.SetupPage()
+	if page == "" {
+		return nil, nil
+	}
+	expires := h.options.Now().Add(validFor).UTC().Truncate(time.Second)
+	token, err := h.client.SealSetupLink(ctx, crossaccount.SetupLink{CustomerID: customerID, IntegrationID: id, ExpiresAt: expires})
+	if err != nil {
+		return nil, err
+	}
+	return &SetupLink{page + "?" + SetupLinkParameter + "=" + token, expires}, nil
+}
+
+func (h *Handler) setupLink(ctx context.Context, in *linkInput) (*linkOutput, error) {
+	customerID, err := principalOf(ctx).customer(in.Body.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	validFor := time.Duration(in.Body.ValidForSeconds) * time.Second
+	if validFor == 0 {
+		validFor = crossaccount.DefaultSetupLinkFor
+	}
+	link, err := h.sealLink(ctx, customerID, in.ID, validFor)
+	if err != nil {
+		return nil, err
+	}
+	if link == nil {
+		return nil, newProblem(CodeNoSetupPage, "this server does not know under which URL customers reach its setup page", "set public_url in its configuration")
+	}
+	return &linkOutput{*link}, nil
 }
 
 func (h *Handler) list(ctx context.Context, in *listInput) (*listOutput, error) {

@@ -71,6 +71,19 @@ type CustomerRequest struct {
 	CustomerID string `json:"customer_id,omitempty" maxLength:"256" doc:"Operators must name the customer; a tenant's own id may be left out."`
 }
 
+// A SetupLinkRequest asks for a link to the setup page.
+type SetupLinkRequest struct {
+	CustomerID      string `json:"customer_id,omitempty" maxLength:"256" doc:"Operators must name the customer; a tenant's own id may be left out."`
+	ValidForSeconds int    `json:"valid_for_seconds,omitempty" minimum:"60" maximum:"2592000" doc:"How long the link works; seven days if it is left out."`
+}
+
+// A SetupLink opens the setup page for one integration without signing in. It is
+// a secret of the customer's.
+type SetupLink struct {
+	URL       string    `json:"url" format:"uri"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
 // An ImportRequest takes over an existing role with its existing external ID.
 // For operators only.
 type ImportRequest struct {

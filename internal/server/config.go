@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -27,6 +28,10 @@ type Config struct {
 	// Listen is host:port. Beyond the loopback interface an operator token is
 	// needed.
 	Listen string
+
+	// PublicURL is where customers' browsers reach the server, for setup links.
+	// Without it links are made only while the server listens on loopback.
+	PublicURL string
 
 	// Database is the path of the SQLite file, KeyFile that of the keys that seal
 	// what is secret in it. Both are made at the first start.
@@ -77,6 +82,7 @@ func Settings() []Setting { return slices.Clone(settings) }
 
 var settings = append([]Setting{
 	text("listen", "127.0.0.1:8080", "host:port to listen on; beyond loopback an operator token is needed", func(c *Config) *string { return &c.Listen }),
+	text("public_url", "", "where customers' browsers reach the server, such as https://connect.example.com; setup links begin with it", func(c *Config) *string { return &c.PublicURL }),
 	text("database", "crossaccount.db", "SQLite file, made with mode 0600 at the first start", func(c *Config) *string { return &c.Database }),
 	text("key_file", "crossaccount-keys.json", "keys that seal external IDs, made with mode 0600 at the first start; back it up apart from the database", func(c *Config) *string { return &c.KeyFile }),
 	environmentOnly("CROSSACCOUNT_KEYS", "content of a key file, instead of key_file", func(c *Config) *string { return &c.Keys }),
@@ -309,6 +315,8 @@ func (c *Config) check() error {
 	case !isLoopback(host) && c.OperatorToken == "":
 		return invalid(fmt.Sprintf("listen %s: others could reach this address, and without an operator token everybody may do everything", c.Listen),
 			"set CROSSACCOUNT_OPERATOR_TOKEN or operator_token_file to a long random text, such as the output of openssl rand -hex 32, or listen on 127.0.0.1")
+	case c.PublicURL != "" && !isBaseURL(c.PublicURL):
+		return invalid(fmt.Sprintf("public_url %.200q: must be a URL such as https://connect.example.com, without user, query and fragment", c.PublicURL), "")
 	case c.Database == "":
 		return invalid("database: must name a file", "")
 	case c.KeyFile == "" && c.Keys == "":
@@ -324,6 +332,9 @@ func (c *Config) Warnings() (warnings []string) {
 	host, _, _ := net.SplitHostPort(c.Listen)
 	if !isLoopback(host) && c.TLSCertificateFile == "" {
 		warnings = append(warnings, "the server is reachable by others and does not speak TLS: tokens can be read on the way unless a proxy in front of it does")
+	}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		warnings = append(warnings, "public_url is not https: setup links and what customers are shown can be read on the way")
 	}
 	if c.OperatorToken != "" && len(c.OperatorToken) < 24 {
 		warnings = append(warnings, "the operator token is short enough to be guessed; use the output of openssl rand -hex 32")
@@ -344,6 +355,12 @@ func (c *Config) parseService() (*crossaccount.Config, []crossaccount.Option, er
 		return nil, nil, invalid("service: "+err.Error(), "")
 	}
 	return crossaccount.ParseConfig(data)
+}
+
+// isBaseURL reports whether a path can be appended to a URL.
+func isBaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.RawQuery == "" && !strings.ContainsAny(text, "?#")
 }
 
 // isLoopback reports whether only this machine can reach the host.

@@ -13,6 +13,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,6 +36,7 @@ type Server struct {
 	encryptor crossaccount.Encryptor
 	client    *crossaccount.Client
 	site      *Site
+	address   atomic.Value // string: where Run listens
 }
 
 // New opens the database and the keys, making them if there are none, and
@@ -91,7 +94,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	}
 	s.site, err = NewSite(s.client, SiteOptions{
 		Authenticate: authenticate, LoopbackNamesOnly: s.config.OperatorToken == "",
-		Answers: s.store, Encryptor: s.encryptor,
+		Answers: s.store, Encryptor: s.encryptor, PublicURL: s.publicURL,
 		TLS: s.config.TLSCertificateFile != "", Logger: s.log, Version: Version(),
 	})
 	return err
@@ -206,6 +209,7 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 		}
 		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
+	s.address.Store(listener.Addr().String())
 	s.log.Info("crossaccount: listening", "address", listener.Addr().String(), "version", Version())
 	if ready != nil {
 		ready(listener.Addr())
@@ -234,12 +238,30 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	return nil
 }
 
+// publicURL returns where customers' browsers reach the server, or "" if that is
+// not known.
+func (s *Server) publicURL() string {
+	if s.config.PublicURL != "" {
+		return strings.TrimSuffix(s.config.PublicURL, "/")
+	}
+	address, _ := s.address.Load().(string)
+	if host, _, err := net.SplitHostPort(address); err != nil || !isLoopback(host) {
+		return ""
+	}
+	if s.config.TLSCertificateFile != "" {
+		return "https://" + address
+	}
+	return "http://" + address
+}
+
 // Handler serves everything without a listener.
 func (s *Server) Handler() http.Handler { return s.site }
 
 // Local returns a client of the API that works within the process, as operator.
 func (s *Server) Local() (*api.Client, error) {
-	handler, err := api.New(s.client, api.Options{Authenticate: api.Trusting(), Logger: s.log, Answers: s.store, Encryptor: s.encryptor})
+	handler, err := api.New(s.client, api.Options{
+		Authenticate: api.Trusting(), Logger: s.log, Answers: s.store, Encryptor: s.encryptor, SetupPage: setupPage(s.publicURL),
+	})
 	if err != nil {
 		return nil, err
 	}

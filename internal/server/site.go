@@ -47,6 +47,11 @@ type SiteOptions struct {
 	Answers   api.AnswerStore
 	Encryptor crossaccount.Encryptor
 
+	// PublicURL returns where customers' browsers reach the site, without a
+	// slash at the end, or "" if that is not known; then there are no setup
+	// links.
+	PublicURL func() string
+
 	TLS     bool // the site is served with TLS by us
 	Logger  *slog.Logger
 	Version string
@@ -58,10 +63,11 @@ type SiteOptions struct {
 //	/v1/…, /openapi.json, /healthz, /readyz   the API
 //	/connect                                  asks an operator for the customer
 //	/connect/CUSTOMER                         the customer's page
+//	/connect?link=TOKEN                       opens a setup link
 //
-// The page is for operators, and for services in front that send the operator
-// token and the header Crossaccount-Customer for the customer they
-// authenticated; their page is /connect.
+// The page is for operators, for services in front that send the operator token
+// and the header Crossaccount-Customer for the customer they authenticated, whose
+// page is /connect, and for customers who were sent a setup link.
 type Site struct {
 	options SiteOptions
 	client  *crossaccount.Client
@@ -74,16 +80,16 @@ type Site struct {
 func NewSite(client *crossaccount.Client, options SiteOptions) (*Site, error) {
 	handler, err := api.New(client, api.Options{
 		Authenticate: options.Authenticate, Logger: options.Logger, Version: options.Version,
-		Answers: options.Answers, Encryptor: options.Encryptor,
+		Answers: options.Answers, Encryptor: options.Encryptor, SetupPage: setupPage(options.PublicURL),
 	})
 	if err != nil {
 		return nil, err
 	}
 	s := &Site{options: options, client: client, api: handler, mux: http.NewServeMux()}
-	page := s.authenticated(http.HandlerFunc(client.ServeSetupUI))
+	page := s.linked(s.authenticated(http.HandlerFunc(client.ServeSetupUI)))
 	s.mux.Handle("/", handler)
 	s.mux.Handle("GET /{$}", http.RedirectHandler("/connect", http.StatusSeeOther))
-	s.mux.Handle("/connect", s.authenticated(askCustomer(client)))
+	s.mux.Handle("/connect", s.opensLinks(s.authenticated(askCustomer(client))))
 	s.mux.Handle("/connect/{customer}", page)
 	return s, nil
 }
