@@ -14,7 +14,7 @@ var privilegeRules = []Rule{
 		Why:      "the names of these actions begin differently, so the wildcard does not allow them",
 		Fix:      "add the actions if they are used",
 		Link:     actionsPage,
-		Severity: Info,
+		Severity: Warning,
 		check:    checkLeftOutReads,
 	},
 	{
@@ -69,7 +69,7 @@ func checkLeftOutReads(r *reporter) {
 				}
 			}
 			if len(missing) > 0 {
-				r.report(Info, path, "", "%s does not include %s", clip(action), strings.Join(missing, ", "))
+				r.report(Warning, path, "", "%s does not include %s", clip(action), strings.Join(missing, ", "))
 			}
 		})
 	})

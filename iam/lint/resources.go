@@ -230,10 +230,19 @@ func faultOfForm(a iam.ARN, resource string) string {
 		return "has an account, but such ARNs have none"
 	case a.Region != "" && form.Region == "":
 		return "has a region, but such ARNs have none"
+	case !ownedByAccounts[a.Service]:
+		return "" // AWS's own documents, images and parameters have neither
 	case a.Account == "":
 		return "lacks the account"
 	}
 	return "lacks the region"
+}
+
+// ownedByAccounts are services all of whose resources that policies name belong
+// to an account and a region.
+var ownedByAccounts = map[string]bool{
+	"codeartifact": true, "dynamodb": true, "ecr": true, "execute-api": true, "kinesis": true, "lambda": true,
+	"secretsmanager": true, "sns": true, "sqs": true, "states": true,
 }
 
 // fit returns the part of an ARN as the template has it: empty if the template's
