@@ -171,6 +171,9 @@ func (c *condition) holds(ctx *iam.Context) tri {
 	switch c.set {
 	case iam.SetForAllValues:
 		// Every value of the request must match; of no values every one does.
+		if len(values) == 1 && values[0] == "" && switchForAllValuesHoldsForEmptyString {
+			return yes
+		}
 		result := yes
 		for _, v := range values {
 			result = and(result, c.matches(v, ctx))
@@ -178,7 +181,7 @@ func (c *condition) holds(ctx *iam.Context) tri {
 		return result
 	case iam.SetForAnyValue:
 		if missing {
-			return truth(c.ifExists)
+			return truth(c.ifExists && switchIfExistsBeatsForAnyValue)
 		}
 		result := no
 		for _, v := range values {
@@ -200,7 +203,7 @@ func (c *condition) holdsUnknown() tri {
 	switch {
 	case c.kind == kindNull && c.wantTrue && c.wantFalse:
 		return yes
-	case c.anything && !c.negated && (c.ifExists || c.set == iam.SetForAllValues):
+	case c.anything && !c.negated && (c.ifExists && switchIfExistsBeatsForAnyValue || c.set == iam.SetForAllValues):
 		return yes
 	}
 	return maybe
@@ -210,10 +213,29 @@ func (c *condition) holdsUnknown() tri {
 // of them has to match, or for a negated operator none may.
 func (c *condition) matches(v string, ctx *iam.Context) tri {
 	result := c.matchesAny(v, ctx)
-	if c.negated {
-		return not(result)
+	switch {
+	case !c.negated:
+		return result
+	case !switchNegatedHoldsForUnreadable && !c.canRead(v):
+		return no
 	}
-	return result
+	return not(result)
+}
+
+// canRead reports whether a value of the request is what the operator compares.
+func (c *condition) canRead(v string) bool {
+	ok := true
+	switch c.kind {
+	case kindNumber:
+		_, ok = parseNumber(v)
+	case kindDate:
+		_, ok = parseDate(v)
+	case kindAddress:
+		_, ok = parseAddress(v)
+	case kindARN:
+		ok = fenceOf(v) > 0
+	}
+	return ok
 }
 
 func (c *condition) matchesAny(v string, ctx *iam.Context) tri {

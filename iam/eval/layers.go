@@ -125,6 +125,10 @@ func (e *env) isControlled() bool {
 	if e.isAction("kms:retiregrant") {
 		return false
 	}
+	// Nor are the keys that AWS manages, which only their aliases show.
+	if e.isService("kms") && strings.HasPrefix(segment(e.resource, 5), "alias/aws/") {
+		return false
+	}
 	for i := range controlledServices {
 		if e.isService(controlledServices[i].prefix) {
 			return true

@@ -43,6 +43,32 @@ const (
 	// We take such a condition as never met.
 	switchMultivaluedWithoutSetOperator = false
 
+	// ForAnyValue with IfExists holds if the key is missing.
+	//
+	// IfExists makes a condition true when its key is not there, whatever the
+	// operator
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_IfExists);
+	// ForAnyValue makes it false when there is no value
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html).
+	// No page says which wins. We take the suffix as the more specific wish of
+	// whoever wrote it; iam-simulate lets ForAnyValue win.
+	switchIfExistsBeatsForAnyValue = true
+
+	// ForAllValues holds for a key whose only value is the empty string.
+	//
+	// The condition is true if the key "resolves to a null dataset, such as an
+	// empty string"
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html).
+	switchForAllValuesHoldsForEmptyString = true
+
+	// A negated operator holds for a value of the request that is no number, date,
+	// address or ARN at all.
+	//
+	// The documentation does not say. Such a value is certainly not the one the
+	// policy names, and in a Deny, where negated operators mostly stand, this is
+	// the cautious reading; iam-simulate says that it never holds.
+	switchNegatedHoldsForUnreadable = true
+
 	// An Allow statement whose NotResource has a variable without a value allows
 	// nothing. A Deny statement of that kind still denies everything the rest of
 	// its NotResource does not spare.
@@ -81,14 +107,14 @@ const (
 // A controlledService is a service whose resources RCPs apply to.
 type controlledService struct {
 	prefix string // of its actions
-	since  string // the month RCPs began to apply to it, "" if not confirmed
+	since  string // the month RCPs began to apply to it
 }
 
-// The services that support RCPs, as of 2026-11. Entries without a month were
-// not confirmed in a primary source; they are here because an RCP that is
-// passed and then ignored would be the worse mistake.
+// The services that support RCPs, as of 2026-11.
 //
 // https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_rcps.html#rcp-supported-services
+// has the list; what was added when is in AWS's announcements, the last of them
+// https://aws.amazon.com/about-aws/whats-new/2026/02/aws-expands-resource-control-policies-amazon/.
 var controlledServices = []controlledService{
 	{"s3", "2024-11"},
 	{"sts", "2024-11"},
@@ -97,8 +123,8 @@ var controlledServices = []controlledService{
 	{"secretsmanager", "2024-11"},
 	{"ecr", "2025-06"},
 	{"aoss", "2025-06"},
-	{"cognito-idp", ""},
-	{"cognito-identity", ""},
-	{"logs", ""},
-	{"dynamodb", ""},
+	{"cognito-idp", "2026-01"},
+	{"cognito-identity", "2026-01"},
+	{"logs", "2026-01"},
+	{"dynamodb", "2026-02"},
 }
