@@ -221,11 +221,23 @@ func writeStatements(w io.Writer, a *world.Answer, p *places) {
 		if where != "" {
 			where = " at " + where
 		}
-		fmt.Fprintf(w, "  - %s: %s by %s%s\n", layerInText(ref), strings.ToLower(string(ref.Statement().Effect)), ref, where)
+		fmt.Fprintf(w, "  - %s's side, %s: %s by %s%s\n", sideOfLayer(ref.Layer), layerInText(ref), strings.ToLower(string(ref.Statement().Effect)), statementInText(ref), where)
 	}
 }
 
+// statementInText names a statement as people do.
+func statementInText(ref eval.StatementRef) string {
+	name := fmt.Sprintf("statement %d", ref.Index)
+	if sid := ref.Sid(); sid != "" {
+		name = fmt.Sprintf("statement %s", sid)
+	}
+	return name + " of " + ref.Policy.Name()
+}
+
 func layerInText(ref eval.StatementRef) string {
+	if ref.Layer == eval.LayerResource && ref.Policy.Kind() == iam.KindTrust {
+		return iam.KindTrust.String()
+	}
 	if ref.Layer == eval.LayerServiceControl || ref.Layer == eval.LayerResourceControl {
 		return fmt.Sprintf("%s, level %d", ref.Layer, ref.Level)
 	}
@@ -257,7 +269,7 @@ func writeMissing(w io.Writer, a *world.Answer, x *eval.Explanation, p *places) 
 			if where != "" {
 				where = " at " + where
 			}
-			fmt.Fprintf(w, "      %s%s: %s\n", s.Statement, where, s.Mismatches[0])
+			fmt.Fprintf(w, "      %s%s does not match\n        %s\n", statementInText(s.Statement), where, s.Mismatches[0])
 		}
 	}
 }
@@ -280,6 +292,17 @@ func nearestStatements(all []eval.StatementExplanation) []eval.StatementExplanat
 	return nearest
 }
 
+// openLayers names the layers that cannot be decided.
+func openLayers(x *eval.Explanation) []string {
+	var open []string
+	for _, layer := range x.Layers {
+		if layer.Says == eval.Undetermined {
+			open = append(open, layer.Layer.String())
+		}
+	}
+	return open
+}
+
 // writeChanges says what to change, a side at a time.
 func writeChanges(w io.Writer, a *world.Answer, x *eval.Explanation) {
 	switch a.Verdict() {
@@ -291,7 +314,12 @@ func writeChanges(w io.Writer, a *world.Answer, x *eval.Explanation) {
 		return
 	}
 	if len(x.Changes) == 0 {
-		fmt.Fprintf(w, "\nTo allow it\n  no addition to one of these policies helps\n")
+		fmt.Fprintf(w, "\nTo allow it\n")
+		if open := openLayers(x); len(open) > 0 {
+			fmt.Fprintf(w, "  what is listed above has to allow it; then it still hangs on the %s, which is not fully known here\n", strings.Join(open, " and the "))
+		} else {
+			fmt.Fprintf(w, "  no addition to one of these policies helps\n")
+		}
 		return
 	}
 	fmt.Fprintf(w, "\nTo allow it%s\n", map[bool]string{true: ", all of this is needed"}[len(x.Changes) > 1])

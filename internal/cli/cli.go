@@ -110,6 +110,6 @@ Exit codes: 0 yes or done, 1 no or findings, 2 wrong usage or bad input,
 	root.AddCommand(newDemo(streams), newSandbox(streams), newTemplate(streams), newServe(streams), newIntegration(streams), newDoctor(streams))
 	root.AddCommand(newSimulate(streams), newLint(streams))
 	root.AddCommand(newInit(streams), newCompile(streams), newExplain(streams))
-	root.AddCommand(newConformance(streams), newCan(streams), newWhoCan(streams), newWhatCan(streams), newWorld(streams))
+	root.AddCommand(newConformance(streams), newCan(streams), newWhoCan(streams), newWhatCan(streams), newWorld(streams), newWhy(streams))
 	return root
 }
