@@ -181,8 +181,8 @@ func (c *checking) questions(e *edge) []question {
 	if e.assume != "" {
 		assume := question{action: "sts:AssumeRole", resource: e.assume, pattern: e.assume, account: e.resource.site.ID, caller: caller,
 			identity: c.identityOf(e), on: c.policy(iam.KindTrust, e.assume), open: openTrust}
-		if id := e.externalID(c); id != "" {
-			assume.conditions = condition("StringEquals", "sts:ExternalId", id)
+		if e.externalID != "" {
+			assume.conditions = condition("StringEquals", "sts:ExternalId", e.externalID)
 		}
 		all = append(all, assume)
 		caller = e.assume
@@ -205,21 +205,6 @@ func (c *checking) grantedTo(n *question) bool {
 			return !slices.ContainsFunc(n.conditions, func(have iam.Condition) bool { return equalConditions([]iam.Condition{have}, []iam.Condition{want}) })
 		})
 	})
-}
-
-func (e *edge) externalID(c *checking) string {
-	p := c.policy(iam.KindTrust, e.assume)
-	if p == nil {
-		return ""
-	}
-	for _, s := range p.Source().Statements {
-		for _, condition := range s.Conditions {
-			if condition.Key == "sts:ExternalId" {
-				return condition.Values[0]
-			}
-		}
-	}
-	return ""
 }
 
 // identityOf returns the compiled permissions of an edge's principal, or what a
@@ -293,7 +278,10 @@ func (c *checking) ask(e *edge, q question) {
 	if q.pattern == "*" {
 		return
 	}
-	identity, resource := !e.principal.account || q.caller == e.assume, q.on != nil && q.caller != e.assume
+	// Within one account one side is enough, so neither can be tried with the
+	// other open; a role that was assumed has its own permissions alone.
+	assumed, within := q.caller == e.assume, e.principal.site.ID == q.account
+	identity, resource := assumed || !e.principal.account && !within, q.on != nil && !assumed
 	neighbour := func(what string, change func(n *question), identitySide, resourceSide bool) {
 		n := q
 		change(&n)
@@ -321,9 +309,9 @@ func (c *checking) ask(e *edge, q question) {
 	}
 	neighbour("the same role in another account", func(n *question) {
 		n.caller = strings.Replace(n.caller, ":"+e.principal.site.ID+":", ":000000000000:", 1)
-	}, false, q.caller != e.assume)
+	}, false, true)
 	if e.trust != "account" {
-		neighbour("another role of the account", func(n *question) { n.caller += "-other" }, false, q.caller != e.assume)
+		neighbour("another role of the account", func(n *question) { n.caller += "-other" }, false, true)
 	}
 	for i := range q.conditions {
 		key := q.conditions[i].Key

@@ -326,6 +326,10 @@ func (b *builder) after(i *instance) []string {
 
 func (b *builder) terraformPolicy(u unit, p *place, document *iam.Policy) {
 	i, t := p.inst, p.inst.kind.policy
+	if strings.HasSuffix(i.arn, unknownSuffix) {
+		b.report(b.m.problem(RuleSuffix, i.path, "give the secret's full arn instead of its name", "Terraform's provider takes a secret's policy only with the secret's full ARN, and %q has a name", i.name))
+		return
+	}
 	if t.single && t.unconditional {
 		for n := range document.Statements {
 			one := u

@@ -64,8 +64,8 @@ func (b *builder) viaRole(e *edge) {
 	}
 	e.assume = roleARN(e.resource.site, "", name)
 	key := "role/" + e.resource.site.ID + "/" + name
-	role := b.role(key, e.resource.site, e.resource.stage, phasePolicies, e.path, e)
-	if role == nil {
+	role := b.role(key, e.resource.site, e.resource.stage, e.path, e)
+	if !b.shareable(role, e) {
 		return
 	}
 	if role.name == "" {
@@ -94,9 +94,6 @@ func (b *builder) viaTrust(e *edge) {
 	i := e.resource
 	e.assume = i.arn
 	role := b.declaredRole(i, e)
-	if role == nil {
-		return
-	}
 	b.trustStatement(e, role)
 	b.assumeStatement(e, i.arn)
 }
@@ -244,8 +241,8 @@ func (b *builder) assumeStatement(e *edge, arn string) {
 func (b *builder) trustStatement(e *edge, role *roleUnit) {
 	principals, conditions := e.who()
 	s := iam.Statement{Sid: "AllowConsumer", Effect: iam.Allow, Principal: principals, Action: []string{"sts:AssumeRole"}, Conditions: conditions}
-	if id := b.m.Consumers[e.grant.Consumer].ExternalID; id != "" {
-		s.Conditions = append(s.Conditions, condition("StringEquals", "sts:ExternalId", id)...)
+	if e.externalID != "" {
+		s.Conditions = append(s.Conditions, condition("StringEquals", "sts:ExternalId", e.externalID)...)
 	}
 	role.trust.add(statement{Statement: s, grants: []string{e.grant.Name}})
 	b.requires(role.trust, e.named(), e.path)

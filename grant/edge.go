@@ -58,13 +58,14 @@ func (i *instance) nameInStack() string {
 
 // A principal is the role that gets access.
 type principal struct {
-	site    *site
-	stage   string
-	arn     string
-	role    *Role  // as declared; nil for role_of
-	name    string // of the role
-	unit    string // key of the unit that creates the role, "" if it exists
-	account bool   // the whole account; the other fields but site are empty
+	site     *site
+	stage    string
+	arn      string
+	role     *Role     // as declared; nil for role_of
+	name     string    // of the role
+	unit     string    // key of the unit that creates the role, "" if it exists
+	declared *instance // for role_of
+	account  bool      // the whole account; the other fields but site are empty
 }
 
 // An edge is a grant in one stage, with everything known that will be.
@@ -82,6 +83,8 @@ type edge struct {
 	trust    string // "named", "matched" or "account"
 	assume   string // ARN of the role in the resource's account, for via role
 	rights   []heldRight
+
+	externalID string // that the consumer sends when it assumes a role, or ""
 }
 
 // A heldRight is a right of an edge with its resources and conditions, kept so
@@ -127,6 +130,7 @@ func (x *expander) edges() []*edge {
 func (x *expander) edge(at string, g *Grant, pair pairing) *edge {
 	e := &edge{grant: g, path: at, pair: pair, app: x.m.appOf(g.Resource), trust: g.Trust}
 	consumer := x.m.Consumers[g.Consumer]
+	e.externalID = consumer.ExternalID
 	e.resource = x.instance(g.Resource, pair.stage)
 	if e.resource == nil {
 		return nil
@@ -157,7 +161,7 @@ func (x *expander) principal(e *edge, consumer Consumer) bool {
 		if i == nil {
 			return false
 		}
-		e.principal = principal{site: i.site, stage: i.stage, arn: i.arn, name: i.physical, unit: i.unitKey()}
+		e.principal = principal{site: i.site, stage: i.stage, arn: i.arn, name: i.physical, unit: i.unitKey(), declared: i}
 		return true
 	}
 	s := x.site(consumer.Accounts[e.pair.consumerStage], "")
@@ -317,12 +321,12 @@ func (x *expander) choose(e *edge) {
 	case g.Via == "role" || g.AssumeRole != "":
 		e.via, e.why = "role", "the manifest says so"
 	case k.policy == nil:
-		e.via, e.why = "role", fmt.Sprintf("a %s has no resource policy, so the consumer assumes a role in the resource's account", k.title)
+		e.via, e.why = "role", fmt.Sprintf("%s has no resource policy, so the consumer assumes a role in the resource's account", k.one())
 	case e.principal.account && k.policy.unconditional:
-		e.via, e.why = "role", fmt.Sprintf("permissions of a %s would open it to the whole account", k.title)
+		e.via, e.why = "role", fmt.Sprintf("permissions of %s would open it to the whole account", k.one())
 	default:
 		e.via = "policy"
-		e.why = fmt.Sprintf("a %s has a resource policy: the consumer keeps its own permissions, assumes no role and renews no credentials, and one policy on each side is all there is; the price is that it must use full ARNs", k.title)
+		e.why = fmt.Sprintf("%s has a resource policy: the consumer keeps its own permissions, assumes no role and renews no credentials, and one policy on each side is all there is; the price is that it must use full ARNs", k.one())
 	}
 	if e.trust == "" {
 		e.trust = "matched"
@@ -336,7 +340,7 @@ func (x *expander) choose(e *edge) {
 	if e.trust == "account" && !(e.via == "role" && e.readOnly()) {
 		if _, ok := g.waived(RulePrincipals, e.pair.stage); !ok {
 			x.report(x.m.problem(RulePrincipals, e.path, "name a role, or write a waiver: waive: [{rule: GX-P02, reason: …}]",
-				"the grant %q gives the whole account %s access; only read-only access through a role may do that without a reason", g.Name, e.principal.site.ID))
+				"the grant %q gives whole accounts of %q access; only read-only access through a role may do that without a reason", g.Name, g.Consumer))
 		}
 	}
 }

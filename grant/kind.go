@@ -206,3 +206,13 @@ func suffixed(list []string, suffix string) []string {
 	}
 	return out
 }
+
+// one returns the kind with its article: "an S3 bucket".
+func (k *kind) one() string {
+	for _, spoken := range []string{"S3", "SQS", "SNS", "IAM", "ECR", "Event", "EKS"} {
+		if strings.HasPrefix(k.title, spoken) {
+			return "an " + k.title
+		}
+	}
+	return "a " + k.title
+}

@@ -51,7 +51,7 @@ type Consumer struct {
 	ProductionStages []string          `key:"production_stages" doc:"The consumer's stages that are production. Default: production and prod."`
 	Role             *Role             `key:"role" doc:"The IAM role of the consumer that uses the resources, unless a grant names another."`
 	ThirdParty       bool              `key:"third_party" doc:"Whether the consumer is another company. Roles it may assume then require an external ID."`
-	ExternalID       string            `key:"external_id" doc:"The external ID that third parties send. It is no secret, but it must be unique to the consumer." pattern:"[A-Za-z0-9_+=,.@:/-]{2,1224}"`
+	ExternalID       string            `key:"external_id" doc:"The external ID that third parties send. It is no secret, but it must be unique to the consumer." pattern:"[A-Za-z0-9_+=,.@:/-]{2,}" hidden:"yes"`
 }
 
 // A Role is an IAM role of a consumer.

@@ -168,7 +168,7 @@ func (b *builder) checkQuota(p *place) {
 	} {
 		if c.limit > 0 && c.n > c.limit {
 			b.report(b.m.problem(RuleSize, p.path, "give some of the grants through a role (via: role), or share another resource",
-				"the %s has %d %s; %s allows %d (%s); it serves the grants %s", p.title, c.n, c.what, p.inst.kind.policy.service, c.limit, q.Source, strings.Join(p.grants(), ", ")))
+				"the %s has %d %s; %s allows %d (%s); it serves the grants %s", p.title, c.n, c.what, p.inst.kind.policy.service, c.limit, q.Source, few(p.grants())))
 		}
 	}
 }
@@ -255,4 +255,13 @@ func keptStatements(list []template.Object) ([]iam.Statement, error) {
 func hash(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:])
+}
+
+// few lists names, and not more than a reader wants to see.
+func few(names []string) string {
+	const limit = 6
+	if len(names) <= limit {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:limit], ", "), len(names)-limit)
 }

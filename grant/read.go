@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -61,12 +62,15 @@ func (r *reader) document(data []byte) *yaml.Node {
 	}
 	var doc yaml.Node
 	if err := yaml.Load(data, &doc); err != nil {
+		at, message := Position{1, 1}, err.Error()
 		var bad *yaml.LoadError
-		at := Position{}
-		if errors.As(err, &bad) {
-			at = Position{bad.Mark.Line, bad.Mark.Column}
+		if errors.As(err, &bad) && bad.Mark.Line > 0 {
+			at, message = Position{bad.Mark.Line, max(bad.Mark.Column, 1)}, bad.Message
 		}
-		message, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "yaml: "), "\n")
+		if len(bytes.TrimSpace(data)) == 0 {
+			r.problem(Position{1, 1}, RuleSyntax, "", `begin with "crossaccount init"`, "the file is empty")
+			return nil
+		}
 		r.problem(at, RuleSyntax, "", "mend the YAML; an editor that knows the schema shows where it goes wrong", "the file is not YAML: %s", message)
 		return nil
 	}
@@ -85,6 +89,7 @@ type tag struct {
 	pattern  string
 	enum     []string
 	number   bool // numbers are taken as text: account ids
+	hidden   bool // errors do not repeat the value: external IDs
 }
 
 func tagOf(f reflect.StructField) (tag, bool) {
@@ -95,7 +100,7 @@ func tagOf(f reflect.StructField) (tag, bool) {
 	name, option, _ := strings.Cut(key, ",")
 	t := tag{
 		key: name, required: option == "required", doc: f.Tag.Get("doc"),
-		pattern: f.Tag.Get("pattern"), enum: strings.Fields(f.Tag.Get("enum")), number: f.Tag.Get("number") != "",
+		pattern: f.Tag.Get("pattern"), enum: strings.Fields(f.Tag.Get("enum")), number: f.Tag.Get("number") != "", hidden: f.Tag.Get("hidden") != "",
 	}
 	if len(t.enum) == 1 && t.enum[0] == "@kinds" {
 		t.enum = Kinds()
@@ -286,6 +291,10 @@ func (r *reader) scalar(n *yaml.Node, path string, v reflect.Value, t tag) {
 		}
 		v.SetInt(int64(i))
 	case reflect.String:
+		if t.hidden && n.Tag != "!!str" {
+			r.problem(at, RuleType, path, "put it in quotes", "must be text")
+			return
+		}
 		// An unquoted account id is a number to YAML; its digits are kept.
 		if n.Tag != "!!str" && (!t.number || n.Tag != "!!int" && n.Tag != "!!float") {
 			r.problem(at, RuleType, path, "put it in quotes if it is meant as text", "must be text, not %s", describe(n))
@@ -315,6 +324,8 @@ func (r *reader) allowed(at Position, value, path string, t tag) {
 			remedy = fmt.Sprintf("did you mean %q?", near)
 		}
 		r.problem(at, RuleValue, path, remedy, "%q is not allowed", clip(value))
+	case t.pattern != "" && t.hidden && !compiled(t.pattern).MatchString(value):
+		r.problem(at, RuleValue, path, lowerFirst(t.doc), "the value does not have the form %s", t.pattern)
 	case t.pattern != "" && !compiled(t.pattern).MatchString(value):
 		r.problem(at, RuleValue, path, lowerFirst(t.doc), "%q does not have the form %s", clip(value), t.pattern)
 	}

@@ -31,12 +31,11 @@ type roleUnit struct {
 	admitted    string        // who may assume it, for roles that grants share
 }
 
-// role returns the role with a key, made for an edge. It reports, and returns
-// nil, if another role has its name.
-func (b *builder) role(key string, s *site, stage string, phase int, path string, e *edge) *roleUnit {
+// role returns the role with a key, which is made if there is none.
+func (b *builder) role(key string, s *site, stage string, path string, e *edge) *roleUnit {
 	r, ok := b.roles[key]
 	if !ok {
-		r = &roleUnit{key: key, site: s, stage: stage, phase: phase, path: path}
+		r = &roleUnit{key: key, site: s, stage: stage, phase: phasePolicies, path: path}
 		b.roles[key] = r
 		b.roleOrder = append(b.roleOrder, key)
 		r.permissions = &place{key: "permissions/" + key, kind: iam.KindIdentity, path: path, needs: map[string]string{}}
@@ -44,29 +43,30 @@ func (b *builder) role(key string, s *site, stage string, phase int, path string
 		r.owner, r.app = b.ownerOf(e.resource), e.app
 	}
 	r.grants = union(r.grants, []string{e.grant.Name})
-	// Several grants may share a role that is made for them, but only if the same
-	// principals may assume it: otherwise each consumer got what the others have.
-	admitted := e.trust + " " + e.principal.site.ID + " " + e.principal.arn
-	switch {
-	case e.assume == "" || r.declared != nil || e.via != "role":
-	case r.consumer != nil:
-		b.report(b.m.problem(RuleCollision, path, "choose another assume_role", "the role %q that %q assumes is also the role of a consumer", lastName(e.assume), e.grant.Name))
-		return nil
-	case r.admitted != "" && r.admitted != admitted || r.stage != stage:
-		b.report(b.m.problem(RuleCollision, path, "put {consumer}, {consumer_stage} and {stage} into assume_role",
-			"the grants %s would share the role %q although different principals assume it", strings.Join(r.grants, ", "), lastName(e.assume)))
-		return nil
-	default:
-		r.admitted = admitted
-	}
 	return r
 }
 
-func lastName(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+// shareable reports whether an edge may use a role that is made for grants.
+// Several may share one, but only if the same principals may assume it:
+// otherwise each consumer got what the others have.
+func (b *builder) shareable(r *roleUnit, e *edge) bool {
+	admitted := e.trust + " " + e.principal.site.ID + " " + e.principal.arn
+	switch {
+	case r.consumer != nil:
+		b.report(b.m.problem(RuleCollision, e.path, "choose another assume_role", "the role that %q assumes has the name of a consumer's role, %q", e.grant.Name, r.name))
+		return false
+	case r.admitted != "" && r.admitted != admitted || r.stage != e.resource.stage:
+		b.report(b.m.problem(RuleCollision, e.path, "put {consumer}, {consumer_stage} and {stage} into assume_role",
+			"the grants %s would share one role although different principals assume it", few(r.grants)))
+		return false
+	}
+	r.admitted = admitted
+	return true
+}
 
 // declaredRole returns the role of a resource of kind role.
 func (b *builder) declaredRole(i *instance, e *edge) *roleUnit {
-	r := b.role(i.unitKey(), i.site, i.stage, phasePolicies, i.path, e)
+	r := b.role(i.unitKey(), i.site, i.stage, i.path, e)
 	if r.declared == nil {
 		r.declared, r.name, r.arn = i, i.physical, i.arn
 		r.owner, r.app = b.ownerOf(i), i.app
@@ -126,7 +126,7 @@ func (b *builder) consumerRole(e *edge) {
 	case r.consumer == nil:
 		b.report(b.m.problem(RuleCollision, e.path, "choose another name", "the role %q of the consumer is also a role that a grant creates", p.name))
 	case r.arn != p.arn || r.consumer.Create != p.role.Create || !slices.Equal(r.consumer.Policies, p.role.Policies) || r.consumer.Boundary != p.role.Boundary:
-		b.report(b.m.problem(RuleCollision, e.path, "describe the role once, under the consumer", "the grants %s and %q describe the role %q of account %s differently", strings.Join(r.grants, ", "), e.grant.Name, p.name, p.site.ID))
+		b.report(b.m.problem(RuleCollision, e.path, "describe the role once, under the consumer", "the grants %s and %q describe the role %q of account %s differently", few(r.grants), e.grant.Name, p.name, p.site.ID))
 	}
 	r.grants = union(r.grants, []string{e.grant.Name})
 }
@@ -134,7 +134,7 @@ func (b *builder) consumerRole(e *edge) {
 // permissionsOf returns the place of the permissions of an edge's principal.
 func (b *builder) permissionsOf(e *edge) *place {
 	if e.principal.role == nil {
-		return b.roles[e.principal.unit].permissions
+		return b.declaredRole(e.principal.declared, e).permissions
 	}
 	return b.roles["role/"+e.principal.site.ID+"/"+e.principal.name].permissions
 }
@@ -156,12 +156,12 @@ func (b *builder) finishRole(r *roleUnit) {
 	}
 	if size := longest(role.Trust); reference.CheckTrustPolicySize(size) != nil {
 		b.report(b.m.problem(RuleSize, r.path, "let several consumers have roles of their own, or use trust: matched with one role for each account",
-			"the %s: %v; it serves the grants %s", r.trust.title, reference.CheckTrustPolicySize(size), strings.Join(r.grants, ", ")))
+			"the %s: %v; it serves the grants %s", r.trust.title, reference.CheckTrustPolicySize(size), few(r.grants)))
 	}
 	if len(r.permissions.statements) > 0 {
 		document := r.permissions.policy()
 		if err := reference.CheckRoleInlineSize(longest(document)); err != nil {
-			b.report(b.m.problem(RuleSize, r.path, "divide the grants among several roles with assume_role", "the %s: %v; they serve the grants %s", r.permissions.title, err, strings.Join(r.grants, ", ")))
+			b.report(b.m.problem(RuleSize, r.path, "divide the grants among several roles with assume_role", "the %s: %v; they serve the grants %s", r.permissions.title, err, few(r.grants)))
 		}
 		role.Inline = []template.InlinePolicy{{Name: "access", Document: document}}
 	}
@@ -210,7 +210,7 @@ func (b *builder) finishConsumerRole(r *roleUnit) {
 	parts := pack(statements)
 	r.parts = parts
 	if err := reference.CheckManagedPolicyCount(len(parts) + len(c.Policies)); err != nil {
-		b.report(b.m.problem(RuleSize, r.path, "divide the grants among several roles", "the %s need %d managed policies: %v; they serve the grants %s", r.permissions.title, len(parts), err, strings.Join(r.grants, ", ")))
+		b.report(b.m.problem(RuleSize, r.path, "divide the grants among several roles", "the %s need %d managed policies: %v; they serve the grants %s", r.permissions.title, len(parts), err, few(r.grants)))
 	}
 	for n, document := range parts {
 		name := fmt.Sprintf("%s-crossaccount-%d", r.name, n+1)

@@ -100,6 +100,11 @@ func (v *validator) parties() {
 		if c.ThirdParty && c.ExternalID == "" {
 			v.report(v.m.problem(RuleExternalID, at, "add external_id: a long random text that no other customer has", "the third party %q has no external ID", name))
 		}
+		if c.ExternalID != "" {
+			if err := reference.CheckExternalID(c.ExternalID); err != nil {
+				v.report(v.m.problem(RuleExternalID, at+".external_id", "choose another", "%v", err))
+			}
+		}
 		if c.Role != nil {
 			v.placeholders(at+".role.name", c.Role.Name)
 		}
@@ -198,11 +203,11 @@ func (v *validator) identified(at string, r Resource, k *kind) {
 	case r.ARN != nil && r.Create != nil:
 		v.report(v.m.problem(RuleValue, at+".arn", "give it a name instead", "a resource that is created has no ARN yet"))
 	case k.needsID && r.ID == nil && r.ARN == nil && r.Create == nil:
-		v.report(v.m.problem(RuleMissing, at, "add id or arn, or create to have it made", "a %s needs the id that AWS gave it", k.title))
+		v.report(v.m.problem(RuleMissing, at, "add id or arn, or create to have it made", "%s needs the id that AWS gave it", k.one()))
 	case !k.needsID && r.Name == nil && r.ARN == nil:
-		v.report(v.m.problem(RuleMissing, at, "add name or arn", "a %s needs a name", k.title))
+		v.report(v.m.problem(RuleMissing, at, "add name or arn", "%s needs a name", k.one()))
 	case r.ID != nil && !k.needsID:
-		v.report(v.m.problem(RuleValue, at+".id", "remove it", "a %s has no id besides its name", k.title))
+		v.report(v.m.problem(RuleValue, at+".id", "remove it", "%s has no id besides its name", k.one()))
 	}
 	for _, stage := range sortedKeys(r.ARN) {
 		here := at + ".arn"
@@ -211,7 +216,7 @@ func (v *validator) identified(at string, r Resource, k *kind) {
 		}
 		arn, err := iam.ParseARN(r.ARN[stage])
 		if err != nil || arn.Service != arnService(k) {
-			v.report(v.m.problem(RuleValue, here, "copy it from the console", "%q is no ARN of a %s", clip(r.ARN[stage]), k.title))
+			v.report(v.m.problem(RuleValue, here, "copy it from the console", "%q is no ARN of %s", clip(r.ARN[stage]), k.one()))
 		} else if k.name == "secret" && !suffixPattern.MatchString(arn.Resource) {
 			v.report(v.m.problem(RuleSuffix, here, "use the full ARN with its suffix, or give name instead: the policy then has -?????? in its place", "the ARN of the secret has no suffix of six characters, and matches no secret"))
 		} else if strings.ContainsAny(arn.Resource, "*?") {
@@ -237,7 +242,7 @@ func (v *validator) encryption(at, name string, r Resource, k *kind) {
 	case e == "":
 		return
 	case k.via == "":
-		v.report(v.m.problem(RuleValue, at+".encryption", "remove it", "how a %s is encrypted does not matter here", k.title))
+		v.report(v.m.problem(RuleValue, at+".encryption", "remove it", "how %s is encrypted does not matter here", k.one()))
 	case slices.Contains(encryptions, e):
 	case strings.HasPrefix(e, "alias/aws/") || strings.Contains(e, ":alias/aws/"):
 		v.report(v.m.problem(RuleSharedKey, at+".encryption", "encrypt the resource with a customer-managed key and name it here", "%q is a key that AWS manages; nobody can share it with other accounts", clip(e)))
@@ -306,9 +311,9 @@ func (v *validator) grant(at string, g *Grant) bool {
 		if !slices.Contains(k.narrowing, field) {
 			remedy := "remove it"
 			if len(k.narrowing) > 0 {
-				remedy = "a grant on a " + k.title + " can be narrowed by " + strings.Join(k.narrowing, ", ")
+				remedy = "a grant on " + k.one() + " can be narrowed by " + strings.Join(k.narrowing, ", ")
 			}
-			v.report(m.problem(RuleNarrowing, at+".only."+field, remedy, "a grant on a %s cannot be narrowed by %s", k.title, field))
+			v.report(m.problem(RuleNarrowing, at+".only."+field, remedy, "a grant on %s cannot be narrowed by %s", k.one(), field))
 		}
 	}
 	v.principal(at, g, consumer)
@@ -325,20 +330,20 @@ func (v *validator) grant(at string, g *Grant) bool {
 			"the %s %q %s encrypted with the key that AWS manages for %s, which other accounts can never use", k.title, g.Resource, how, k.via))
 	}
 	if g.Via == "policy" && k.policy == nil && k.name != "role" {
-		v.report(m.problem(RuleValue, at+".via", "use role or auto", "a %s has no resource policy", k.title))
+		v.report(m.problem(RuleValue, at+".via", "use role or auto", "%s has no resource policy", k.one()))
 	}
 	if k.policy != nil && k.policy.unconditional && g.Trust == "matched" && g.Via != "role" {
-		v.report(m.problem(RuleValue, at+".trust", "use named, or via: role", "permissions of a %s cannot have conditions on the caller", k.title))
+		v.report(m.problem(RuleValue, at+".trust", "use named, or via: role", "permissions of %s cannot have conditions on the caller", k.one()))
 	}
 	return true
 }
 
 func (v *validator) wrongWord(at, word string, k *kind) Problem {
-	remedy := "a " + k.title + " has: " + strings.Join(k.words(), ", ")
+	remedy := k.one() + " has: " + strings.Join(k.words(), ", ")
 	if near := nearest(word, k.words()); near != "" {
 		remedy = fmt.Sprintf("did you mean %q?", near)
 	}
-	return v.m.problem(RuleValue, at, remedy, "a %s has no access %q", k.title, clip(word))
+	return v.m.problem(RuleValue, at, remedy, "%s has no access %q", k.one(), clip(word))
 }
 
 func (v *validator) principal(at string, g *Grant, consumer Consumer) {
