@@ -73,7 +73,7 @@ func checkOwnResource(r *reporter) {
 		within = append(within, part.String(), part.String()+"/*")
 	}
 	eachResource(r, func(path, resource string) {
-		if allWildcards(resource) || r.isShorthand(resource) || resource == "" || isMalformed(resource) {
+		if allWildcards(resource) || r.isShorthand(resource) || resource == "" || r.isMalformed(resource) {
 			return
 		}
 		if !slices.ContainsFunc(within, func(text string) bool { return reference.Overlap(resource, text) }) {

@@ -134,14 +134,13 @@ func checkKeys(r *reporter) {
 			return
 		}
 		prefix, name, hasColon := strings.Cut(c.Key, ":")
-		near := reference.SuggestKey(c.Key)
 		switch {
 		case !hasColon && isProviderKey(prefix):
 			r.report(Error, path, "write "+c.Key+":sub or "+c.Key+":aud", "the condition key %q is an identity provider without the name of a claim", clip(c.Key))
 			return
 		case !hasColon:
 			fix := ""
-			if near != "" {
+			if near := reference.SuggestKey(c.Key); near != "" {
 				fix = "write " + near
 			}
 			r.refuse(path, fix, "the condition key %q has no prefix", clip(c.Key))
@@ -159,6 +158,7 @@ func checkKeys(r *reporter) {
 			return
 		}
 		_, isService := reference.LookupService(prefix)
+		near := reference.SuggestKey(c.Key)
 		switch {
 		case near != "":
 			r.report(Error, path, "write "+near, "the condition key %q is unknown; did you mean %q?", clip(c.Key), near)

@@ -162,6 +162,8 @@ type reporter struct {
 	// unread are the paths of elements that could not be read, about whose
 	// content nothing more is said.
 	unread []string
+
+	forms map[string]string // what is wrong with the form of a resource, by resource
 }
 
 func newReporter(p *iam.Policy, o Options) *reporter {

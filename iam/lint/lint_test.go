@@ -413,21 +413,56 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
+// BenchmarkPolicy judges a thousand policies: the well-formed ones of testdata
+// again and again, each as the kind it is.
 func BenchmarkPolicy(b *testing.B) {
-	archive, err := txtar.ParseFile(filepath.Join("testdata", "good", "documentation.txtar"))
+	const count = 1000
+	type job struct {
+		policy  *iam.Policy
+		options lint.Options
+	}
+	var jobs []job
+	paths, err := filepath.Glob(filepath.Join("testdata", "good", "*.txtar"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	var policies []*iam.Policy
-	for _, f := range archive.Files {
-		if p, err := iam.ParsePolicy(f.Data); err == nil {
-			policies = append(policies, p)
+	for _, path := range paths {
+		archive, err := txtar.ParseFile(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, f := range archive.Files {
+			if p, err := iam.ParsePolicy(f.Data); strings.HasSuffix(f.Name, ".json") && err == nil {
+				jobs = append(jobs, job{p, lint.Options{Account: own}})
+			}
 		}
 	}
 	for b.Loop() {
-		for _, p := range policies {
-			lint.Policy(p, lint.Options{Kind: iam.KindIdentity, Account: own})
+		for i := range count {
+			j := jobs[i%len(jobs)]
+			lint.Policy(j.policy, j.options)
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(policies)), "µs/policy")
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*count), "µs/policy")
+}
+
+// BenchmarkLength shows that the work grows with the policy and no faster.
+func BenchmarkLength(b *testing.B) {
+	for _, n := range []int{10, 100, 1000} {
+		p := &iam.Policy{Version: iam.Version2012}
+		for i := range n {
+			p.Statements = append(p.Statements, iam.Statement{
+				Sid: fmt.Sprintf("S%d", i), Effect: iam.Allow,
+				Action:     []string{"s3:GetObject", "s3:Put*", "sqs:SendMessage"},
+				Resource:   []string{fmt.Sprintf("arn:aws:s3:::bucket-%d/*", i), fmt.Sprintf("arn:aws:sqs:eu-west-1:111122223333:queue-%d", i)},
+				Conditions: []iam.Condition{{Operator: "StringEquals", Key: "aws:ResourceTag/team", Values: []string{"a"}}, {Operator: "StringLike", Key: "aws:RequestedRegion", Values: []string{"eu-*"}}},
+			})
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				lint.Policy(p, lint.Options{Kind: iam.KindIdentity, Account: own})
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/statement")
+		})
+	}
 }

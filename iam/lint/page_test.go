@@ -156,26 +156,31 @@ func docs(t *testing.T) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			writeExample(&b, t, archive, "Bad", "bad")
-			writeExample(&b, t, archive, "Good", "good")
+			kind := writeExample(&b, t, archive, "Bad", "bad", "")
+			writeExample(&b, t, archive, "Good", "good", kind)
 		}
 	}
 	return b.String()
 }
 
 // writeExample writes the shortest document of an archive whose name begins so;
-// a good one without findings, if there is one.
-func writeExample(b *strings.Builder, t *testing.T, archive *txtar.Archive, title, beginning string) {
+// a good one without findings and of the same kind as the bad one, if there is
+// one. It returns the document's kind.
+func writeExample(b *strings.Builder, t *testing.T, archive *txtar.Archive, title, beginning, kind string) string {
 	files := make(map[string]string, len(archive.Files))
 	for _, f := range archive.Files {
 		files[f.Name] = string(f.Data)
 	}
 	cost := func(name string) int {
 		const unwanted = 1 << 20
+		size := len(files[name+".json"])
 		if beginning == "good" && files[name+".want"] != "" {
-			return len(files[name+".json"]) + unwanted
+			size += unwanted
 		}
-		return len(files[name+".json"])
+		if !strings.Contains(name, "."+kind) {
+			size += unwanted
+		}
+		return size
 	}
 	best := ""
 	for _, f := range archive.Files {
@@ -187,7 +192,7 @@ func writeExample(b *strings.Builder, t *testing.T, archive *txtar.Archive, titl
 	if best == "" {
 		t.Fatalf("no document begins with %s", beginning)
 	}
-	_, kind, _ := strings.Cut(best, ".")
+	_, kind, _ = strings.Cut(best, ".")
 	fmt.Fprintf(b, "\n%s, as %s", title, kindInWords(kind))
 	if options := files[best+".options"]; options != "" {
 		fmt.Fprintf(b, " with `%s`", strings.TrimSpace(options))
@@ -205,6 +210,8 @@ func writeExample(b *strings.Builder, t *testing.T, archive *txtar.Archive, titl
 	if want := strings.TrimRight(files[best+".want"], "\n"); want != "" {
 		fmt.Fprintf(b, "\n```text\n%s\n```\n", want)
 	}
+	word, _, _ := strings.Cut(kind, "-")
+	return word
 }
 
 func kindInWords(kind string) string {

@@ -102,7 +102,7 @@ func checkARNs(r *reporter) {
 			}
 			return
 		}
-		if fault := faultOfForm(a, resource); fault != "" {
+		if fault := r.faultOfForm(a, resource); fault != "" {
 			r.report(Error, path, "", "the ARN %q %s", clip(resource), fault)
 			return
 		}
@@ -189,6 +189,19 @@ func faultOfName(a iam.ARN) string {
 	return ""
 }
 
+// faultOfForm remembers what [faultOfForm] says, which several rules ask.
+func (r *reporter) faultOfForm(a iam.ARN, resource string) string {
+	fault, known := r.forms[resource]
+	if !known {
+		if r.forms == nil {
+			r.forms = make(map[string]string)
+		}
+		fault = faultOfForm(a, resource)
+		r.forms[resource] = fault
+	}
+	return fault
+}
+
 // faultOfForm says whether the region or account of an ARN is missing, or is
 // there although the resource's ARNs have none. It judges only resources that
 // can be recognised without them.
@@ -273,7 +286,7 @@ func checkResourceTypes(r *reporter) {
 	}
 	r.statements(func(path string, s *iam.Statement) {
 		const maxPairs = 5000 // far more than a policy can hold; bounds the work on hostile input
-		if len(s.Action) == 0 || len(s.Resource) == 0 || len(s.Action)*len(s.Resource) > maxPairs || slices.ContainsFunc(s.Resource, r.namesAnything) || slices.ContainsFunc(s.Resource, isMalformed) {
+		if len(s.Action) == 0 || len(s.Resource) == 0 || len(s.Action)*len(s.Resource) > maxPairs || slices.ContainsFunc(s.Resource, r.namesAnything) || slices.ContainsFunc(s.Resource, r.isMalformed) {
 			return
 		}
 		fits := newFitting()
@@ -321,13 +334,13 @@ func (r *reporter) namesAnything(resource string) bool {
 }
 
 // isMalformed recognises what GX-R01 reports.
-func isMalformed(resource string) bool {
+func (r *reporter) isMalformed(resource string) bool {
 	a, err := iam.ParseARN(resource)
 	if err != nil {
 		return !open(resource) && !hasWildcard(resource)
 	}
 	fault, _ := faultOfARN(a)
-	return fault != "" || faultOfForm(a, resource) != ""
+	return fault != "" || r.faultOfForm(a, resource) != ""
 }
 
 // wholeType matches the end of an ARN that stands for everything of a service or
