@@ -12,7 +12,7 @@ func TestExternalIDAdmitsABrowser(t *testing.T) {
 	w := newWorld(t)
 	started := w.start("one")
 	other := w.start("two")
-	ask := func(customer, externalID string, cookies []*http.Cookie) *http.Response {
+	ask := func(customer, externalID string, cookies []*http.Cookie) (int, []*http.Cookie) {
 		r := httptest.NewRequest(http.MethodGet, "/integrate?customer_id="+customer, nil)
 		if externalID != "" {
 			r.Header.Set("Crossaccount-External-Id", externalID)
@@ -22,27 +22,29 @@ func TestExternalIDAdmitsABrowser(t *testing.T) {
 		}
 		answer := httptest.NewRecorder()
 		w.client.ServeSetupUI(answer, r)
-		return answer.Result()
+		result := answer.Result()
+		defer result.Body.Close()
+		return result.StatusCode, result.Cookies()
 	}
 	for name, externalID := range map[string]string{"none": "", "a guess": "acme-analytics-0123456789", "another customer's": other.ExternalID} {
-		if answer := ask("one", externalID, nil); answer.StatusCode != http.StatusForbidden || len(answer.Cookies()) != 0 {
-			t.Errorf("%s external ID: status %d, cookies %v", name, answer.StatusCode, answer.Cookies())
+		if status, cookies := ask("one", externalID, nil); status != http.StatusForbidden || len(cookies) != 0 {
+			t.Errorf("%s external ID: status %d, cookies %v", name, status, cookies)
 		}
 	}
-	admitted := ask("one", started.ExternalID, nil)
-	if admitted.StatusCode != http.StatusNoContent || len(admitted.Cookies()) != 1 || !admitted.Cookies()[0].HttpOnly {
-		t.Fatalf("status %d, cookies %v", admitted.StatusCode, admitted.Cookies())
+	status, admitted := ask("one", started.ExternalID, nil)
+	if status != http.StatusNoContent || len(admitted) != 1 || !admitted[0].HttpOnly {
+		t.Fatalf("status %d, cookies %v", status, admitted)
 	}
-	if answer := ask("one", "", admitted.Cookies()); answer.StatusCode != http.StatusOK {
-		t.Errorf("with the cookie: %d", answer.StatusCode)
+	if status, _ := ask("one", "", admitted); status != http.StatusOK {
+		t.Errorf("with the cookie: %d", status)
 	}
-	if answer := ask("two", "", admitted.Cookies()); answer.StatusCode != http.StatusForbidden {
-		t.Errorf("for another customer: %d", answer.StatusCode)
+	if status, _ := ask("two", "", admitted); status != http.StatusForbidden {
+		t.Errorf("for another customer: %d", status)
 	}
 	if err := w.client.Revoke(t.Context(), "one", started.IntegrationID); err != nil {
 		t.Fatal(err)
 	}
-	if answer := ask("one", started.ExternalID, nil); answer.StatusCode != http.StatusForbidden {
-		t.Errorf("once it is revoked: %d", answer.StatusCode)
+	if status, _ := ask("one", started.ExternalID, nil); status != http.StatusForbidden {
+		t.Errorf("once it is revoked: %d", status)
 	}
 }

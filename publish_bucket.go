@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -105,7 +106,7 @@ func (c *Client) setUpBucket(ctx context.Context, dry bool) (changes []string, e
 	b := &bucketSetup{publisher: p, public: c.presignedTemplates == 0, service: c.config.ServiceName, dry: dry}
 	for _, step := range []func(context.Context) error{b.create, b.ownership, b.encryption, b.versioning, b.publicAccess, b.policy} {
 		if err := step(ctx); err != nil {
-			return b.changes, b.failed(err)
+			return b.changes, b.setupFailed(err)
 		}
 	}
 	return b.changes, nil
@@ -150,6 +151,22 @@ func (b *bucketSetup) read(ctx context.Context, absent string, call func(context
 func (b *bucketSetup) do(ctx context.Context, call func(context.Context, *s3.Client) error) error {
 	_, err := b.inRegion(ctx, call)
 	return err
+}
+
+// setupFailed words an error for the operator who sets the bucket up.
+func (b *bucketSetup) setupFailed(err error) error {
+	var ours *Error
+	if errors.As(err, &ours) {
+		return ours
+	}
+	remedy := "try again"
+	switch apiCodeOf(err) {
+	case "AccessDenied":
+		remedy = "check that the bucket belongs to service_account_id, and that these credentials are an administrator's of that account"
+	case "BucketAlreadyExists":
+		remedy = "the name belongs to somebody else; choose another one"
+	}
+	return NewError(CodePublish, "bucket "+b.bucket+" could not be looked at or set up", remedy, failure(err))
 }
 
 func (b *bucketSetup) create(ctx context.Context) error {

@@ -48,6 +48,8 @@ var worlds sync.Map
 //	aws-world
 //
 // It sets AWS_…, CUSTOMER_ACCOUNT, and URL and LISTEN to an address that is free.
+// SERVICE_… and ADMIN_… are credentials of the service and of the vendor's
+// administrator.
 func awsWorld(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: aws-world")
@@ -78,6 +80,8 @@ func awsWorld(ts *testscript.TestScript, neg bool, args []string) {
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL": server.URL, "AWS_CA_BUNDLE": bundle, "AWS_REGION": "us-east-1", "CUSTOMER_ACCOUNT": customerID,
 		"AWS_ACCESS_KEY_ID": service.AccessKeyID, "AWS_SECRET_ACCESS_KEY": service.SecretAccessKey,
+		"SERVICE_KEY_ID": service.AccessKeyID, "SERVICE_SECRET": service.SecretAccessKey,
+		"ADMIN_KEY_ID": vendor.Root().AccessKeyID, "ADMIN_SECRET": vendor.Root().SecretAccessKey,
 	} {
 		ts.Setenv(name, value)
 	}

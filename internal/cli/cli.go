@@ -39,13 +39,17 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitDone
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) {
 		exit = &exitError{code: exitCode(err), err: err}
+	}
+	if flag := command.Flags().Lookup("json"); exit.err != nil && flag != nil && flag.Value.String() == "true" {
+		_ = printJSONLine(streams.Err, errorForPrograms(exit)) // nobody could be told
+		return exit.code
 	}
 	if exit.err != nil {
 		fmt.Fprintf(streams.Err, "crossaccount: %s\n", strings.ReplaceAll(exit.err.Error(), "\n", "\n  "))
@@ -68,6 +72,34 @@ func (e *exitError) Error() string {
 }
 
 func (e *exitError) Unwrap() error { return e.err }
+
+// A programError is what is printed of an error with --json, as the last line of
+// standard error.
+type programError struct {
+	Error    programProblem `json:"error"`
+	ExitCode int            `json:"exit_code"`
+}
+
+type programProblem struct {
+	Code      crossaccount.Code `json:"code"`
+	Message   string            `json:"message"`
+	Remedy    string            `json:"remedy,omitempty"`
+	Retryable bool              `json:"retryable"`
+}
+
+// unnamed are the codes of errors that have none.
+var unnamed = map[int]crossaccount.Code{
+	ExitNo: "findings", ExitUsage: "usage", ExitUndetermined: "undetermined", ExitInternal: api.CodeInternal,
+}
+
+func errorForPrograms(exit *exitError) programError {
+	problem := programProblem{Code: unnamed[exit.code], Message: exit.err.Error(), Retryable: exit.code == ExitUndetermined}
+	var ours *crossaccount.Error
+	if errors.As(exit.err, &ours) {
+		problem = programProblem{ours.Code, ours.Message, ours.Remedy, api.Retryable(ours.Code)}
+	}
+	return programError{problem, exit.code}
+}
 
 // exitCode is the one table from errors to exit codes.
 func exitCode(err error) int {
@@ -99,15 +131,23 @@ Start with "crossaccount demo": it onboards a customer's AWS account end to end
 in a sandbox that enforces IAM, without any AWS account.
 
 Exit codes: 0 yes or done, 1 no or findings, 2 wrong usage or bad input,
-3 undetermined (trying again may help), 4 a fault of crossaccount's.`,
+3 undetermined (trying again may help), 4 a fault of crossaccount's.
+
+With --json results go to standard output as JSON, and an error is the last line of
+standard error: {"error": {"code", "message", "remedy", "retryable"}, "exit_code"}.
+"crossaccount completion --help" tells how to complete commands, flags and values.`,
 		Args:          cobra.NoArgs,
 		Version:       server.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		Example: `  crossaccount demo
+  crossaccount template --service-name Example --service-account-id 111122223333
+  source <(crossaccount completion bash)`,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetVersionTemplate("crossaccount {{.Version}}\n")
 	root.AddCommand(newDemo(streams), newSandbox(streams), newTemplate(streams), newServe(streams), newIntegration(streams), newDoctor(streams))
+	root.AddCommand(newBucket(streams), newStatus(streams), newVersion(streams))
 	root.AddCommand(newSimulate(streams), newLint(streams))
 	root.AddCommand(newInit(streams), newCompile(streams), newExplain(streams))
 	root.AddCommand(newConformance(streams), newCan(streams), newWhoCan(streams), newWhatCan(streams), newWorld(streams), newWhy(streams))

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +44,13 @@ func TestExitCodes(t *testing.T) {
 		{t.Context(), "template --config " + config + ".missing", cli.ExitUsage},
 		{t.Context(), "sandbox --listen 192.0.2.1:80", cli.ExitUsage},
 		{cancelled, "demo --once", cli.ExitUndetermined},
+		{cancelled, "demo --once --json", cli.ExitUndetermined},
+		{t.Context(), "status --server http://127.0.0.1:1", cli.ExitUndetermined},
+		{t.Context(), "status --server nonsense", cli.ExitUsage},
+		{t.Context(), "bucket --service-name Example --service-account-id 111122223333", cli.ExitUsage},
+		{t.Context(), "template --server http://127.0.0.1:1 --service-name Example", cli.ExitUsage},
+		{t.Context(), "sandbox --listen 127.0.0.1:0 --tls --ca-file " + config, cli.ExitUsage},
+		{t.Context(), "integration audit acme --limit -1 --server http://127.0.0.1:1", cli.ExitUsage},
 	} {
 		var out, errs bytes.Buffer
 		got := cli.Main(tt.ctx, strings.Fields(tt.args), cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
@@ -106,5 +115,102 @@ func TestSandboxServes(t *testing.T) {
 	stop()
 	if code := <-done; code != cli.ExitDone {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// Over TLS the aws command line can do what a bucket policy that demands TLS
+// refuses over plain HTTP.
+func TestSandboxServesTLS(t *testing.T) {
+	aws := testenv.Tool(t, "aws")
+	testenv.IsolateAWS(t)
+	ctx, stop := context.WithCancel(t.Context())
+	read, write := io.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		done <- cli.Main(ctx, []string{"sandbox", "--listen", "127.0.0.1:0", "--json", "--account", "444455556666", "--tls", "--ca-file", filepath.Join(t.TempDir(), "ca.pem")},
+			cli.Streams{In: strings.NewReader(""), Out: write, Err: io.Discard})
+		write.Close()
+	}()
+	var served struct {
+		Endpoint string
+		CAFile   string `json:"ca_file"`
+		Accounts []struct {
+			Key    string `json:"access_key_id"`
+			Secret string `json:"secret_access_key"`
+		}
+	}
+	if err := json.NewDecoder(read).Decode(&served); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(served.Endpoint, "https://127.0.0.1:") {
+		t.Errorf("the sandbox is at %s", served.Endpoint)
+	}
+	run := func(bundle string, args ...string) (string, error) {
+		command := exec.CommandContext(t.Context(), aws, args...)
+		command.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+served.Endpoint, "AWS_CA_BUNDLE="+bundle, "AWS_DEFAULT_REGION=us-east-1", "AWS_PAGER=",
+			"AWS_ACCESS_KEY_ID="+served.Accounts[0].Key, "AWS_SECRET_ACCESS_KEY="+served.Accounts[0].Secret)
+		out, err := command.CombinedOutput()
+		return string(out), err
+	}
+	policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::b-4444","arn:aws:s3:::b-4444/*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`
+	for _, args := range [][]string{
+		{"sts", "get-caller-identity"},
+		{"s3api", "create-bucket", "--bucket", "b-4444"},
+		{"s3api", "put-bucket-policy", "--bucket", "b-4444", "--policy", policy},
+		{"s3api", "put-object", "--bucket", "b-4444", "--key", "k"},
+	} {
+		if out, err := run(served.CAFile, args...); err != nil {
+			t.Fatalf("aws %s: %v\n%s", strings.Join(args[:2], " "), err, out)
+		}
+	}
+	other, err := os.CreateTemp(t.TempDir(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if out, err := run(other.Name(), "sts", "get-caller-identity"); err == nil {
+		t.Errorf("without the authority's certificate the sandbox is trusted:\n%s", out)
+	}
+	stop()
+	if code := <-done; code != cli.ExitDone {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// Every command and subcommand teaches: a long text, an example, and --json
+// wherever it prints a result.
+func TestHelpTeaches(t *testing.T) {
+	var commands []string
+	help := func(args ...string) string {
+		var out bytes.Buffer
+		if code := cli.Main(t.Context(), append(args, "--help"), cli.Streams{In: strings.NewReader(""), Out: &out, Err: io.Discard}); code != cli.ExitDone {
+			t.Errorf("%v --help: exit code %d", args, code)
+		}
+		return out.String()
+	}
+	var walk func(path []string)
+	walk = func(path []string) {
+		text := help(path...)
+		_, listed, found := strings.Cut(text, "Available Commands:\n")
+		if !found {
+			commands = append(commands, strings.Join(path, " "))
+			silent := slices.Equal(path, []string{"init"}) // it writes a file
+			if !strings.Contains(text, "\nExamples:\n") || !strings.Contains(text, "--json") && !silent {
+				t.Errorf("crossaccount %s --help has no example, or there is no --json:\n%s", strings.Join(path, " "), text)
+			}
+			return
+		}
+		listed, _, _ = strings.Cut(listed, "\n\n")
+		for line := range strings.Lines(listed) {
+			if name := strings.Fields(line)[0]; name != "help" && name != "completion" {
+				walk(append(slices.Clone(path), name))
+			}
+		}
+	}
+	walk(nil)
+	for _, want := range []string{"demo", "bucket", "integration disconnect", "integration audit", "status"} {
+		if !slices.Contains(commands, want) {
+			t.Errorf("there is no command %q among %q", want, commands)
+		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/crossaccount/crossaccount"
 	"github.com/crossaccount/crossaccount/api"
 	"github.com/crossaccount/crossaccount/internal/server"
 	"github.com/crossaccount/crossaccount/sandbox"
@@ -18,7 +17,7 @@ import (
 
 func newDemo(streams Streams) *cobra.Command {
 	var (
-		once                  bool
+		once, asJSON          bool
 		listen, serviceListen string
 	)
 	c := &cobra.Command{
@@ -31,33 +30,56 @@ is a real AWS SDK call that the sandbox verifies and authorises.
 
 Afterwards the sandbox, and the vendor's page and API over it, stay open for
 exploring until interrupted. With --once the story runs unattended; the exit code
-is 0 only if every step went as expected.`,
+is 0 only if every step went as expected.
+
+With --json every line of the output is an object: one of type "step" for each
+step with its outcome, then one of type "summary", and without --once one of
+type "serving" with the addresses and the credentials.`,
+		Example: `  crossaccount demo
+  crossaccount demo --once
+  crossaccount demo --once --json | jq -r 'select(.type == "step") | .outcome + " " + .title'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			box := sandbox.New(sandbox.Options{})
-			story := &story{box: box, out: streams.Out}
+			story := &story{box: box, out: streams.Out, json: asJSON}
 			started := time.Now()
 			if err := story.run(c.Context()); err != nil {
 				return err
 			}
-			fmt.Fprintf(streams.Out, "\nEvery step went as expected: %d API calls, %d of them refused, in %s.\n",
-				len(box.Calls()), story.refusals(), time.Since(started).Round(time.Millisecond))
+			if asJSON {
+				if err := printJSONLine(streams.Out, storySummary{"summary", "passed", len(box.Calls()), story.refusals(), time.Since(started).Seconds()}); err != nil {
+					return err
+				}
+			} else {
+				fmt.Fprintf(streams.Out, "\nEvery step went as expected: %d API calls, %d of them refused, in %s.\n",
+					len(box.Calls()), story.refusals(), time.Since(started).Round(time.Millisecond))
+			}
 			if once {
 				return nil
 			}
-			return explore(c.Context(), streams, listen, serviceListen, box, story.client)
+			return story.explore(c.Context(), streams, listen, serviceListen)
 		},
 	}
 	c.Flags().BoolVar(&once, "once", false, "run the story and exit")
+	c.Flags().BoolVar(&asJSON, "json", false, "print every step as a line of JSON")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4566", "loopback address of the sandbox; port 0 picks a free one")
 	c.Flags().StringVar(&serviceListen, "service-listen", "127.0.0.1:8080", "loopback address of the vendor's page and API; port 0 picks a free one")
 	return c
 }
 
+// A storySummary is what --json prints of the whole story.
+type storySummary struct {
+	Type     string  `json:"type"`      // summary
+	Outcome  string  `json:"outcome"`   // passed; a story that failed has none
+	APICalls int     `json:"api_calls"` // made with the AWS SDK
+	Refused  int     `json:"refused"`   // of these
+	Seconds  float64 `json:"seconds"`
+}
+
 // explore serves the sandbox, and the vendor's page and API, until the context
 // ends.
-func explore(ctx context.Context, streams Streams, listen, serviceListen string, box *sandbox.Sandbox, client *crossaccount.Client) error {
-	site, err := server.NewSite(client, server.SiteOptions{
+func (s *story) explore(ctx context.Context, streams Streams, listen, serviceListen string) error {
+	site, err := server.NewSite(s.client, server.SiteOptions{
 		Authenticate: api.Trusting(), LoopbackNamesOnly: true, Logger: slog.New(slog.DiscardHandler), Version: server.Version(),
 	})
 	if err != nil {
@@ -72,13 +94,25 @@ func explore(ctx context.Context, streams Streams, listen, serviceListen string,
 		return errors.Join(err, sandboxListener.Close())
 	}
 	url := "http://" + siteListener.Addr().String()
-	fmt.Fprintf(streams.Out, "\nExample's page for Acme is at %s/connect/acme, for another customer at %s/connect.\nIts API is described at %s/openapi.json; try: crossaccount integration list --server %s\n\n", url, url, url, url)
-	printAccounts(streams.Out, "http://"+sandboxListener.Addr().String(), box)
+	sandboxURL := "http://" + sandboxListener.Addr().String()
+	if s.json {
+		err = printJSONLine(streams.Out, struct {
+			Type    string        `json:"type"`
+			URL     string        `json:"url"` // of the page and the API
+			Sandbox servedSandbox `json:"sandbox"`
+		}{"serving", url, served(sandboxURL, "", s.box)})
+	} else {
+		fmt.Fprintf(streams.Out, "\nExample's page for Acme is at %s/connect/acme, for another customer at %s/connect.\nIts API is described at %s/openapi.json; try: crossaccount integration list --server %s\n\n", url, url, url, url)
+		printAccounts(streams.Out, sandboxURL, "", s.box)
+	}
+	if err != nil {
+		return errors.Join(err, sandboxListener.Close(), siteListener.Close())
+	}
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 2)
-	go func() { ended <- serve(ctx, sandboxListener, box) }()
+	go func() { ended <- serve(ctx, sandboxListener, s.box) }()
 	go func() { ended <- serve(ctx, siteListener, site) }()
 	err = <-ended
 	stop() // if one fails, the other makes no sense

@@ -25,11 +25,15 @@ something could not be found out. Warnings do not count.`,
 	}
 	read := configFlags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the checks as JSON")
+	completeConfig(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		config, err := read()
 		if err != nil {
 			return err
 		}
+		progress := startProgress(streams.Err)
+		defer progress.stop()
+		progress.say("looking at everything a server needs")
 		checks := server.Doctor(c.Context(), config, func(check server.Check) {
 			if !asJSON {
 				printCheck(streams, check)

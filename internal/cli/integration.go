@@ -21,7 +21,7 @@ import (
 func newIntegration(streams Streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "integration",
-		Short: "Start, verify, list and revoke customers' integrations",
+		Short: "Start, verify, list, disconnect and revoke customers' integrations",
 		Long: `Work with customers' integrations: on a running server, or with --local on the
 database of one on this machine.
 
@@ -34,7 +34,13 @@ database of one on this machine.
 
 The server is that of --server or CROSSACCOUNT_SERVER, http://127.0.0.1:8080
 without either. The operator token is read from --token-file, from
-CROSSACCOUNT_OPERATOR_TOKEN_FILE or from CROSSACCOUNT_OPERATOR_TOKEN.`,
+CROSSACCOUNT_OPERATOR_TOKEN_FILE or from CROSSACCOUNT_OPERATOR_TOKEN.
+
+With --json every command prints what the server's API answers: an Integration,
+a list of them, a Report (verify), or audit records. The API's description at
+/openapi.json of the server has the fields.`,
+		Example: `  crossaccount integration start acme --name "Acme, Inc."
+  crossaccount integration list --state degraded --json | jq -r '.[].customer_id'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -45,7 +51,8 @@ CROSSACCOUNT_OPERATOR_TOKEN_FILE or from CROSSACCOUNT_OPERATOR_TOKEN.`,
 	flags.BoolVar(&o.local, "local", false, "work on the database of this machine, without a server")
 	flags.StringVar(&o.config, "config", "", "with --local: the server's configuration `file`")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON")
-	c.AddCommand(o.start(), o.list(), o.show(), o.verify(), o.importRole(), o.revoke())
+	c.AddCommand(o.start(), o.list(), o.show(), o.audit(), o.verify(), o.importRole(), o.disconnect(), o.revoke())
+	completeConfig(c)
 	return c
 }
 
@@ -140,6 +147,13 @@ func printJSON(w io.Writer, value any) error {
 	return encoder.Encode(value)
 }
 
+// printJSONLine prints a value as one line, for those who read line by line.
+func printJSONLine(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
 func (o *operator) start() *cobra.Command {
 	request := &api.StartRequest{}
 	c := &cobra.Command{
@@ -170,6 +184,8 @@ the same. Link and external ID are for this customer only.`,
 	c.Flags().StringVar(&request.Region, "region", "", "region in which the customer launches the stack")
 	c.Flags().StringVar(&request.AccountID, "account", "", "the customer's AWS account, if it is known")
 	c.Flags().StringVar(&request.IntegrationID, "id", "", "integration of a customer that has several")
+	c.ValidArgsFunction = o.customerThenIntegration(false)
+	fixedValues(c, "region", regions...)
 	return c
 }
 
@@ -179,6 +195,8 @@ func (o *operator) list() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List integrations",
+		Long: `List integrations of all customers, oldest first, with their state and when their
+role was last verified. Those that need somebody are in the state degraded.`,
 		Example: `  crossaccount integration list --state degraded
   crossaccount integration list --customer acme --json`,
 		Args: cobra.NoArgs,
@@ -207,6 +225,9 @@ func (o *operator) list() *cobra.Command {
 		all = append(all, string(state))
 	}
 	fixedValues(c, "state", all...)
+	completeWith(c, "customer", func(c *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return o.customerThenIntegration(false)(c, nil, word)
+	})
 	return c
 }
 
@@ -233,7 +254,10 @@ func (o *operator) show() *cobra.Command {
 		Use:     "show CUSTOMER [ID]",
 		Short:   "Show an integration, its last report and, with --audit, who did what to it",
 		Example: `  crossaccount integration show acme --audit`,
-		Args:    cobra.RangeArgs(1, 2),
+		Long: `Show an integration: its state, its role, and what the last verification found
+out. Without ID it is the customer's only one that is not revoked.`,
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: o.customerThenIntegration(true),
 		RunE: o.run(func(ctx context.Context, client *api.Client, args []string) error {
 			integration, err := find(ctx, client, args)
 			if err != nil {
@@ -254,7 +278,7 @@ func (o *operator) show() *cobra.Command {
 				printIntegration(w, integration)
 				fmt.Fprintln(w, "\nAudit records, newest first:")
 				for _, r := range page.Records {
-					fmt.Fprintf(w, "  %s  %-24s %s by %s\n", r.Time.Format(time.RFC3339), r.Action, r.Outcome, first(r.Actor, "the service"))
+					fmt.Fprintln(w, "  "+auditLine(r))
 				}
 			})
 		}),

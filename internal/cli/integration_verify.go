@@ -36,7 +36,8 @@ found out in the time given, for example because AWS does not know the role yet.
 Verifying again continues.`,
 		Example: `  crossaccount integration verify acme arn:aws:iam::111122223333:role/example-acme --complete
   crossaccount integration verify acme`,
-		Args: cobra.RangeArgs(1, 2),
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: o.customerThenIntegration(false),
 		RunE: o.run(func(ctx context.Context, client *api.Client, args []string) error {
 			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
@@ -64,6 +65,7 @@ Verifying again continues.`,
 	c.Flags().StringVar(&id, "id", "", "integration of a customer that has several")
 	c.Flags().BoolVar(&complete, "complete", false, "take the role into use if it passes")
 	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for a role that AWS does not know yet")
+	completeWith(c, "id", o.integrationOfCustomer)
 	return c
 }
 
@@ -157,7 +159,8 @@ see the arguments of commands. Then the role is verified like every other and
 taken into use; --only-record leaves that for later.`,
 		Example: `  crossaccount integration import acme arn:aws:iam::111122223333:role/legacy \
     --external-id-file id.txt --reason "connected in 2019 by hand"`,
-		Args: cobra.ExactArgs(2),
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: o.customerThenIntegration(false),
 		RunE: o.run(func(ctx context.Context, client *api.Client, args []string) error {
 			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
@@ -186,6 +189,7 @@ taken into use; --only-record leaves that for later.`,
 	c.Flags().StringVar(&request.IntegrationID, "id", "", "id that the integration shall have")
 	c.Flags().BoolVar(&only, "only-record", false, "record the role without verifying it")
 	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for the verification")
+	fixedValues(c, "region", regions...)
 	if err := c.MarkFlagRequired("reason"); err != nil {
 		panic(err) // the flag does not exist
 	}
@@ -212,26 +216,4 @@ func (o *operator) readSecret(name string) (string, error) {
 		return "", &exitError{ExitUsage, errors.New("external ID: there is none; write it to standard input or name its file with --external-id-file")}
 	}
 	return secret, nil
-}
-
-func (o *operator) revoke() *cobra.Command {
-	return &cobra.Command{
-		Use:   "revoke CUSTOMER ID",
-		Short: "Give an integration up for good",
-		Long: `Give an integration up for good: no credentials are obtained for it any more.
-Those that AWS has issued work until they expire, within the session's duration.
-The customer's role stays until the customer deletes the stack. The external ID
-is never used again. This cannot be undone, so the integration's id is needed.`,
-		Example: `  crossaccount integration revoke acme int-0192…`,
-		Args:    cobra.ExactArgs(2),
-		RunE: o.run(func(ctx context.Context, client *api.Client, args []string) error {
-			revoked, err := client.Revoke(ctx, args[0], args[1])
-			if err != nil {
-				return err
-			}
-			return o.result(revoked, func(w io.Writer) {
-				fmt.Fprintf(w, "Integration %s of %s is %s.\n", revoked.ID, revoked.CustomerID, revoked.State)
-			})
-		}),
-	}
 }

@@ -2,13 +2,19 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +29,8 @@ func newSandbox(streams Streams) *cobra.Command {
 		delay    time.Duration
 		verbose  bool
 		asJSON   bool
+		useTLS   bool
+		caFile   string
 	)
 	c := &cobra.Command{
 		Use:   "sandbox",
@@ -36,9 +44,16 @@ address serves all services:
 
 The credentials of each account's root user are printed at the start. The page
 at the address shows accounts, roles, stacks and the last decisions with the
-deciding statement. Everything is in memory, and nothing reaches AWS.`,
-		Example: `  crossaccount sandbox --account 111122223333 --account 444455556666`,
-		Args:    cobra.NoArgs,
+deciding statement. Everything is in memory, and nothing reaches AWS.
+
+A bucket policy that demands TLS, as the one of templates does, refuses calls over
+plain HTTP here too. With --tls the sandbox speaks HTTPS; its certificate is of
+an authority made at the start, whose own certificate is written to --ca-file:
+
+  export AWS_CA_BUNDLE=$PWD/crossaccount-sandbox-ca.pem`,
+		Example: `  crossaccount sandbox --account 111122223333 --account 444455556666
+  crossaccount sandbox --tls --iam-delay 8s`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if delay < 0 {
 				return &exitError{ExitUsage, fmt.Errorf("--iam-delay %s: must not be negative", delay)}
@@ -57,14 +72,23 @@ deciding statement. Everything is in memory, and nothing reaches AWS.`,
 			if err != nil {
 				return err
 			}
-			url := "http://" + listener.Addr().String()
-			if asJSON {
-				err = printAccountsJSON(streams.Out, url, box)
+			scheme := "http"
+			if !useTLS {
+				caFile = ""
 			} else {
-				printAccounts(streams.Out, url, box)
+				scheme = "https"
+				if listener, caFile, err = withTLS(listener, caFile); err != nil {
+					return err
+				}
+			}
+			url := scheme + "://" + listener.Addr().String()
+			if asJSON {
+				err = printJSONLine(streams.Out, served(url, caFile, box))
+			} else {
+				printAccounts(streams.Out, url, caFile, box)
 			}
 			if err != nil {
-				return err
+				return errors.Join(err, listener.Close())
 			}
 			return serve(c.Context(), listener, box)
 		},
@@ -72,8 +96,13 @@ deciding statement. Everything is in memory, and nothing reaches AWS.`,
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4566", "loopback address to listen on; port 0 picks a free one")
 	c.Flags().StringArrayVar(&accounts, "account", []string{"111122223333", "444455556666", "777788889999"}, "account `id`, twelve digits; may be repeated")
 	c.Flags().DurationVar(&delay, "iam-delay", 0, "how long IAM changes take to have an effect, as on AWS (for example 8s)")
+	c.Flags().BoolVar(&useTLS, "tls", false, "speak HTTPS")
+	c.Flags().StringVar(&caFile, "ca-file", "crossaccount-sandbox-ca.pem", "with --tls: `file` to write the certificate of the authority to")
 	c.Flags().BoolVar(&verbose, "verbose", false, "log every request to standard error")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the address and the credentials as JSON")
+	if err := c.MarkFlagFilename("ca-file", "pem"); err != nil {
+		panic(err) // the flag does not exist
+	}
 	return c
 }
 
@@ -116,10 +145,39 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	return <-stopped
 }
 
-func printAccounts(w io.Writer, url string, box *sandbox.Sandbox) {
+// withTLS makes a listener speak TLS, with a new authority whose certificate is
+// written to the file. A file that holds something else is not overwritten.
+func withTLS(listener net.Listener, caFile string) (net.Listener, string, error) {
+	failed := func(err error) (net.Listener, string, error) {
+		return nil, "", errors.Join(&exitError{ExitUsage, fmt.Errorf("--ca-file: %w", err)}, listener.Close())
+	}
+	old, err := os.ReadFile(caFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failed(err)
+	}
+	if block, rest := pem.Decode(old); len(old) > 0 && (block == nil || block.Type != "CERTIFICATE" || len(rest) > 0) {
+		return failed(fmt.Errorf("%s holds something else than one certificate; name another file", caFile))
+	}
+	config, authority, err := sandbox.NewTLS(time.Now(), rand.Reader)
+	if err != nil {
+		return nil, "", errors.Join(&exitError{ExitInternal, err}, listener.Close())
+	}
+	if err := os.WriteFile(caFile, authority, 0o644); err != nil {
+		return failed(err)
+	}
+	if caFile, err = filepath.Abs(caFile); err != nil {
+		return failed(err)
+	}
+	return tls.NewListener(listener, config), caFile, nil
+}
+
+func printAccounts(w io.Writer, url, caFile string, box *sandbox.Sandbox) {
 	fmt.Fprintf(w, "The sandbox is at %s (a page for people, and the endpoint of all services).\n\n", url)
 	// boto3 reads AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
 	fmt.Fprintf(w, "  export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1\n", url)
+	if caFile != "" {
+		fmt.Fprintf(w, "  export AWS_CA_BUNDLE='%s'\n", strings.ReplaceAll(caFile, "'", `'\''`))
+	}
 	for _, a := range box.Accounts() {
 		root := a.Root()
 		fmt.Fprintf(w, "\nAccount %s, root user:\n\n  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", a.ID(), root.AccessKeyID, root.SecretAccessKey)
@@ -127,19 +185,25 @@ func printAccounts(w io.Writer, url string, box *sandbox.Sandbox) {
 	fmt.Fprint(w, "\nThese credentials work in this sandbox only. Interrupt to stop.\n")
 }
 
-func printAccountsJSON(w io.Writer, url string, box *sandbox.Sandbox) error {
-	type account struct {
-		ID              string `json:"id"`
-		AccessKeyID     string `json:"access_key_id"`
-		SecretAccessKey string `json:"secret_access_key"`
-	}
-	out := struct {
-		Endpoint string    `json:"endpoint"`
-		Accounts []account `json:"accounts"`
-	}{Endpoint: url}
+// A servedSandbox is what --json prints of a sandbox.
+type servedSandbox struct {
+	Endpoint string          `json:"endpoint"`
+	CAFile   string          `json:"ca_file,omitempty"`
+	Accounts []servedAccount `json:"accounts"`
+}
+
+// A servedAccount has the credentials of the account's root user.
+type servedAccount struct {
+	ID              string `json:"id"`
+	AccessKeyID     string `json:"access_key_id"`
+	SecretAccessKey string `json:"secret_access_key"`
+}
+
+func served(url, caFile string, box *sandbox.Sandbox) servedSandbox {
+	out := servedSandbox{Endpoint: url, CAFile: caFile}
 	for _, a := range box.Accounts() {
 		root := a.Root()
-		out.Accounts = append(out.Accounts, account{a.ID(), root.AccessKeyID, root.SecretAccessKey})
+		out.Accounts = append(out.Accounts, servedAccount{a.ID(), root.AccessKeyID, root.SecretAccessKey})
 	}
-	return json.NewEncoder(w).Encode(out)
+	return out
 }

@@ -99,6 +99,6 @@ what is missing.`,
 				url, url, url, url)
 		})
 	}
-	fixedValues(c, "log-level", "debug", "info", "warn", "error")
+	completeConfig(c)
 	return c
 }

@@ -35,8 +35,10 @@ const (
 // A story is the demo: its steps, and what they hand on to each other. All
 // calls are made with AWS's own SDK.
 type story struct {
-	box *sandbox.Sandbox
-	out io.Writer
+	box     *sandbox.Sandbox
+	out     io.Writer
+	json    bool
+	details []string // what the present step said so far, for JSON
 
 	vendor, acme, globex aws.Config // administrators of the three accounts
 	client               *crossaccount.Client
@@ -45,6 +47,17 @@ type story struct {
 	link     *crossaccount.IntegrationResponse
 	roleARN  string
 	customer aws.Config // credentials for acme's role
+}
+
+// A storyStep is what --json prints of a step, one to a line.
+type storyStep struct {
+	Type    string   `json:"type"` // step
+	Step    int      `json:"step"` // from 1
+	Title   string   `json:"title"`
+	Outcome string   `json:"outcome"` // passed or failed
+	Details []string `json:"details"`
+	Error   string   `json:"error,omitempty"`
+	Seconds float64  `json:"seconds"`
 }
 
 func (s *story) run(ctx context.Context) error {
@@ -64,9 +77,7 @@ func (s *story) run(ctx context.Context) error {
 		{"A look-alike role that forgets the external ID is refused", s.lookAlike},
 		{"An impostor, Globex presenting Acme's role, is refused", s.impostor},
 	} {
-		fmt.Fprintf(s.out, "\n%2d. %s\n", i+1, step.title)
-		if err := step.do(ctx); err != nil {
-			fmt.Fprintf(s.out, "    FAILED: %v\n", err)
+		if err := s.tell(ctx, i+1, step.title, step.do); err != nil {
 			if ctx.Err() != nil {
 				return &exitError{ExitUndetermined, errors.New("interrupted")}
 			}
@@ -76,7 +87,35 @@ func (s *story) run(ctx context.Context) error {
 	return nil
 }
 
-func (s *story) say(format string, args ...any) { fmt.Fprintf(s.out, "    "+format+"\n", args...) }
+// tell carries out a step and prints how it went.
+func (s *story) tell(ctx context.Context, number int, title string, do func(context.Context) error) error {
+	if !s.json {
+		fmt.Fprintf(s.out, "\n%2d. %s\n", number, title)
+		err := do(ctx)
+		if err != nil {
+			fmt.Fprintf(s.out, "    FAILED: %v\n", err)
+		}
+		return err
+	}
+	s.details = []string{}
+	started := time.Now()
+	err := do(ctx)
+	step := storyStep{Type: "step", Step: number, Title: title, Outcome: "passed", Details: s.details, Seconds: time.Since(started).Seconds()}
+	if err != nil {
+		step.Outcome, step.Error = "failed", err.Error()
+	}
+	return errors.Join(err, printJSONLine(s.out, step))
+}
+
+// say prints something that is worth knowing of the present step.
+func (s *story) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if s.json {
+		s.details = append(s.details, strings.TrimSpace(text))
+		return
+	}
+	fmt.Fprintf(s.out, "    %s\n", text)
+}
 
 // refusals counts the calls that the sandbox refused to authorise.
 func (s *story) refusals() int {

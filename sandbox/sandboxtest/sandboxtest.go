@@ -15,12 +15,14 @@ package sandboxtest
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -106,6 +108,25 @@ func (b *Sandbox) Serve() string {
 	server := httptest.NewServer(b)
 	b.t.Cleanup(server.Close)
 	return server.URL
+}
+
+// ServeTLS is Serve over HTTPS. The file holds the certificate that programs must
+// trust: their AWS_CA_BUNDLE.
+func (b *Sandbox) ServeTLS() (url, caFile string) {
+	b.t.Helper()
+	config, authority, err := sandbox.NewTLS(time.Now(), rand.Reader)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	caFile = filepath.Join(b.t.TempDir(), "ca.pem")
+	if err := os.WriteFile(caFile, authority, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(b)
+	server.TLS = config
+	server.StartTLS()
+	b.t.Cleanup(server.Close)
+	return server.URL, caFile
 }
 
 // Environment returns environment variables that make an AWS program use a

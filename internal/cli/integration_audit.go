@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crossaccount/crossaccount"
+	"github.com/crossaccount/crossaccount/api"
+)
+
+func (o *operator) audit() *cobra.Command {
+	var limit int
+	c := &cobra.Command{
+		Use:   "audit CUSTOMER [ID]",
+		Short: "List who did what to an integration, newest first",
+		Long: `List the audit records of an integration, newest first: every change of its state,
+every verification, and every hand-out of credentials, with who did it. Without ID
+it is the customer's only integration that is not revoked.`,
+		Example: `  crossaccount integration audit acme
+  crossaccount integration audit acme --limit 0 --json > audit.json`,
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: o.customerThenIntegration(true),
+		RunE: o.run(func(ctx context.Context, client *api.Client, args []string) error {
+			if limit < 0 {
+				return &exitError{ExitUsage, fmt.Errorf("--limit %d: must not be negative", limit)}
+			}
+			progress := startProgress(o.streams.Err)
+			defer progress.stop()
+			progress.say("asking the server")
+			integration, err := find(ctx, client, args)
+			if err != nil {
+				return err
+			}
+			records := []crossaccount.AuditRecord{}
+			for cursor := ""; ; {
+				page, err := client.Audit(ctx, integration.CustomerID, integration.ID, 0, cursor)
+				if err != nil {
+					return err
+				}
+				records = append(records, page.Records...)
+				if limit > 0 && len(records) >= limit {
+					records = records[:limit]
+					break
+				}
+				if cursor = page.Next; cursor == "" {
+					break
+				}
+				progress.say(fmt.Sprintf("%d records so far", len(records)))
+			}
+			progress.stop()
+			return o.result(records, func(w io.Writer) {
+				for _, r := range records {
+					fmt.Fprintln(w, auditLine(r))
+				}
+			})
+		}),
+	}
+	c.Flags().IntVar(&limit, "limit", 100, "at most so many records; 0 for all")
+	return c
+}
+
+func auditLine(r crossaccount.AuditRecord) string {
+	return fmt.Sprintf("%s  %-24s %s by %s", r.Time.Format(time.RFC3339), r.Action, r.Outcome, first(r.Actor, "the service"))
+}
