@@ -48,8 +48,11 @@ func (e *SnapshotError) Error() string {
 
 // Check returns a [*SnapshotError] if a value of the snapshot breaks a rule of
 // the format, which docs/world.md lists. [Read] and [Compile] check too.
-func (s *Snapshot) Check() error {
-	c := checker{seen: make(map[string]string), documents: make(map[kindAndText]bool)}
+func (s *Snapshot) Check() error { return s.check(make(map[kindAndText]bool), true) }
+
+// check is Check without the documents that were checked before, or without any.
+func (s *Snapshot) check(checked map[kindAndText]bool, documents bool) error {
+	c := checker{seen: make(map[string]string), checked: checked, documents: documents}
 	c.snapshot(s)
 	if len(c.problems) > 0 {
 		return &SnapshotError{c.problems}
@@ -61,7 +64,8 @@ func (s *Snapshot) Check() error {
 type checker struct {
 	problems  []Problem
 	seen      map[string]string // what is named where
-	documents map[kindAndText]bool
+	checked   map[kindAndText]bool
+	documents bool // are to be checked
 }
 
 type kindAndText struct {
@@ -318,10 +322,10 @@ func (c *checker) document(path string, d Document, kind iam.Kind) {
 		return
 	}
 	key := kindAndText{kind, d.text}
-	if c.documents[key] {
+	if !c.documents || c.checked[key] {
 		return
 	}
-	c.documents[key] = true
+	c.checked[key] = true
 	p, err := d.Policy()
 	if err != nil {
 		c.report(path, "%v", err)

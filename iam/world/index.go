@@ -50,29 +50,35 @@ func (s *actionSet) match(action string) bool {
 	return s.not
 }
 
+// A filing is a place where a policy belongs.
+type filing struct {
+	service, start string
+	entry          posting
+}
+
 // add files a policy. Adding it twice changes nothing.
 func (x *index) add(p *policy) {
 	if p.indexed {
 		return
 	}
 	p.indexed = true
-	x.each(p, func(service, start string, entry posting) {
-		s := x.services[service]
+	for _, f := range x.filings(p) {
+		s := x.services[f.service]
 		if s == nil {
 			s = &serviceIndex{byStart: make(map[string][]posting)}
-			x.services[service] = s
+			x.services[f.service] = s
 		}
-		list, ok := s.byStart[start]
+		list, ok := s.byStart[f.start]
 		if !ok {
-			if at, found := slices.BinarySearch(s.lengths, len(start)); !found {
-				s.lengths = slices.Insert(s.lengths, at, len(start))
+			if at, found := slices.BinarySearch(s.lengths, len(f.start)); !found {
+				s.lengths = slices.Insert(s.lengths, at, len(f.start))
 			}
 		}
-		if n := len(list); n > 0 && list[n-1] == entry {
-			return
+		if n := len(list); n == 0 || list[n-1] != f.entry {
+			s.byStart[f.start] = append(list, f.entry)
 		}
-		s.byStart[start] = append(list, entry)
-	})
+	}
+	p.filings = nil
 }
 
 // remove takes a policy out again. Lengths that no longer occur are kept: they
@@ -82,33 +88,43 @@ func (x *index) remove(p *policy) {
 		return
 	}
 	p.indexed = false
-	x.each(p, func(service, start string, _ posting) {
-		if s := x.services[service]; s != nil {
-			list := slices.DeleteFunc(s.byStart[start], func(e posting) bool { return e.policy == p })
+	for _, f := range x.filings(p) {
+		if s := x.services[f.service]; s != nil {
+			list := slices.DeleteFunc(s.byStart[f.start], func(e posting) bool { return e.policy == p })
 			if len(list) == 0 {
-				delete(s.byStart, start)
+				delete(s.byStart, f.start)
 			} else {
-				s.byStart[start] = list
+				s.byStart[f.start] = list
 			}
 		}
-	})
+	}
 }
 
-// each calls f for every place where the policy is filed.
-func (x *index) each(p *policy, f func(service, start string, entry posting)) {
+// filings returns every place where a policy belongs.
+func (x *index) filings(p *policy) []filing {
+	if p.filings != nil {
+		return p.filings
+	}
 	source, err := iam.ParsePolicy([]byte(p.text))
 	if err != nil {
 		panic("world: a document that was accepted does not parse: " + err.Error())
 	}
+	return x.file(p, source)
+}
+
+// file finds the places where a policy belongs.
+func (x *index) file(p *policy, source *iam.Policy) []filing {
+	filings := []filing{}
 	for i := range source.Statements {
 		s := &source.Statements[i]
 		entry := posting{policy: p, actions: x.actionSet(s), allow: s.Effect == iam.Allow}
 		for _, service := range entry.actions.services() {
 			for _, start := range startsOf(s, p.text) {
-				f(service, start, entry)
+				filings = append(filings, filing{service, start, entry})
 			}
 		}
 	}
+	return filings
 }
 
 func (x *index) actionSet(s *iam.Statement) *actionSet {

@@ -27,7 +27,7 @@ func Read(r io.Reader) (*Snapshot, error) {
 	if len(d.problems) > 0 {
 		return nil, &SnapshotError{d.problems}
 	}
-	if err := s.Check(); err != nil {
+	if err := s.check(d.checked, true); err != nil {
 		var problems *SnapshotError
 		if errors.As(err, &problems) {
 			for i := range problems.Problems {
@@ -45,12 +45,13 @@ type decoder struct {
 	data      []byte
 	problems  []Problem
 	documents map[string]Document // by text, to keep one copy
+	checked   map[kindAndText]bool
 	strings   map[string]string
 	base      int // offset of the element being read
 }
 
 func newDecoder(data []byte) *decoder {
-	return &decoder{data: data, documents: make(map[string]Document), strings: make(map[string]string)}
+	return &decoder{data: data, documents: make(map[string]Document), checked: make(map[kindAndText]bool), strings: make(map[string]string)}
 }
 
 // at returns the position of an offset of the file.
@@ -75,7 +76,7 @@ func (d *decoder) report(path string, offset int, format string, args ...any) {
 
 func (d *decoder) snapshot(s *Snapshot) {
 	err := eachElement(d.data, func(field string, index int, offset int, raw []byte) {
-		target := fieldByTag(reflect.ValueOf(s).Elem(), field)
+		target, _ := taggedField(reflect.ValueOf(s).Elem(), field)
 		path := field
 		if !target.IsValid() {
 			d.report(path, offset, "is no field of a world; the fields are %s", strings.Join(tags(reflect.TypeFor[Snapshot]()), ", "))
@@ -93,7 +94,7 @@ func (d *decoder) snapshot(s *Snapshot) {
 			return
 		}
 		d.base = offset
-		d.value(path, &v, target)
+		d.value(path, &v, target, 0)
 	})
 	if err != nil {
 		var at *offsetError
@@ -199,13 +200,14 @@ func eachValue(in *json.Decoder, data []byte, field string, f func(field string,
 	return err
 }
 
-func fieldByTag(v reflect.Value, name string) reflect.Value {
+// taggedField returns the field with a name, and the kind of policy it holds.
+func taggedField(v reflect.Value, name string) (reflect.Value, iam.Kind) {
 	for i := range v.NumField() {
-		if tagName(v.Type().Field(i)) == name {
-			return v.Field(i)
+		if f := v.Type().Field(i); tagName(f) == name {
+			return v.Field(i), kinds[f.Tag.Get("policy")]
 		}
 	}
-	return reflect.Value{}
+	return reflect.Value{}, 0
 }
 
 func tagName(f reflect.StructField) string {
@@ -223,17 +225,24 @@ func tags(t reflect.Type) []string {
 
 var documentType = reflect.TypeFor[Document]()
 
-// value reads v into target, which has the zero value.
-func (d *decoder) value(path string, v *iam.Value, target reflect.Value) {
+// kinds are the values of the tag "policy", which says what kind of policy a
+// document is.
+var kinds = map[string]iam.Kind{
+	"identity": iam.KindIdentity, "trust": iam.KindTrust, "resource": iam.KindResource, "endpoint": iam.KindEndpoint,
+}
+
+// value reads v into target, which has the zero value. The kind is that of the
+// policy, if it is one and its field says so.
+func (d *decoder) value(path string, v *iam.Value, target reflect.Value, kind iam.Kind) {
 	wrong := func(want string) {
 		d.report(path, d.base+v.Position.Offset, "must be %s, not %s", want, v.Kind)
 	}
 	switch t := target.Type(); {
 	case t == documentType:
-		target.Set(reflect.ValueOf(d.document(path, v)))
+		target.Set(reflect.ValueOf(d.document(path, v, kind)))
 	case t.Kind() == reflect.Pointer:
 		target.Set(reflect.New(t.Elem()))
-		d.value(path, v, target.Elem())
+		d.value(path, v, target.Elem(), kind)
 	case t.Kind() == reflect.Struct:
 		if v.Kind != iam.ValueObject {
 			wrong("an object")
@@ -247,7 +256,7 @@ func (d *decoder) value(path string, v *iam.Value, target reflect.Value) {
 		}
 		target.Set(reflect.MakeSlice(t, len(v.Items), len(v.Items)))
 		for i := range v.Items {
-			d.value(fmt.Sprintf("%s[%d]", path, i), &v.Items[i], target.Index(i))
+			d.value(fmt.Sprintf("%s[%d]", path, i), &v.Items[i], target.Index(i), kind)
 		}
 	case t.Kind() == reflect.Map:
 		if v.Kind != iam.ValueObject {
@@ -276,14 +285,14 @@ func (d *decoder) object(path string, v *iam.Value, target reflect.Value) {
 	for i := range v.Members {
 		m := &v.Members[i]
 		at := path + "." + m.Name
-		field := fieldByTag(target, m.Name)
+		field, kind := taggedField(target, m.Name)
 		switch {
 		case !field.IsValid():
 			d.report(at, d.base+m.Position.Offset, "is no field here; the fields are %s", strings.Join(tags(target.Type()), ", "))
 		case seen[m.Name]:
 			d.report(at, d.base+m.Position.Offset, "is there twice")
 		default:
-			d.value(at, &m.Value, field)
+			d.value(at, &m.Value, field, kind)
 		}
 		seen[m.Name] = true
 	}
@@ -312,8 +321,11 @@ func (d *decoder) tagMap(path string, v *iam.Value, target reflect.Value) {
 	}
 }
 
-func (d *decoder) document(path string, v *iam.Value) Document {
+func (d *decoder) document(path string, v *iam.Value, kind iam.Kind) Document {
 	p, problems := iam.ParseValue(*v)
+	if p != nil && len(problems) == 0 && kind != 0 {
+		problems = p.Check(kind)
+	}
 	for _, problem := range problems {
 		d.report(join(path, problem.Path), d.base+problem.Position.Offset, "%s", problem.Message)
 	}
@@ -326,9 +338,12 @@ func (d *decoder) document(path string, v *iam.Value) Document {
 		return Document{}
 	}
 	if same, ok := d.documents[doc.text]; ok {
-		return same
+		doc = same
 	}
 	d.documents[doc.text] = doc
+	if kind != 0 {
+		d.checked[kindAndText{kind, doc.text}] = true
+	}
 	return doc
 }
 

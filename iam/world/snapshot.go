@@ -102,20 +102,20 @@ const (
 type ManagedPolicy struct {
 	ARN           string          `json:"arn"`
 	Version       string          `json:"version,omitempty"` // of Document: the default version, "v3"
-	Document      Document        `json:"document"`
+	Document      Document        `json:"document" policy:"identity"`
 	OtherVersions []PolicyVersion `json:"other_versions,omitempty"` // not in force
 }
 
 // A PolicyVersion is a version of a managed policy that is not the default.
 type PolicyVersion struct {
 	Version  string   `json:"version"`
-	Document Document `json:"document"`
+	Document Document `json:"document" policy:"identity"`
 }
 
 // An InlinePolicy is a policy embedded in a user, group or role.
 type InlinePolicy struct {
 	Name     string   `json:"name"`
-	Document Document `json:"document"`
+	Document Document `json:"document" policy:"identity"`
 }
 
 // A User is an IAM user.
@@ -142,7 +142,7 @@ type Group struct {
 type Role struct {
 	ARN      string            `json:"arn"`
 	ID       string            `json:"id,omitempty"` // "AROA…"
-	Trust    Document          `json:"trust"`
+	Trust    Document          `json:"trust" policy:"trust"`
 	Inline   []InlinePolicy    `json:"inline,omitempty"`
 	Attached []string          `json:"attached,omitempty"`
 	Boundary string            `json:"boundary,omitempty"`
@@ -160,8 +160,8 @@ type Provider struct {
 // here: their trust policies are in [Role].
 type Resource struct {
 	ARN     string            `json:"arn"`
-	Account iam.AccountID     `json:"account,omitempty"` // must be given if the ARN has none
-	Policy  *Document         `json:"policy,omitempty"`  // nil: it has none
+	Account iam.AccountID     `json:"account,omitempty"`                  // must be given if the ARN has none
+	Policy  *Document         `json:"policy,omitempty" policy:"resource"` // nil: it has none
 	Tags    map[string]string `json:"tags,omitempty"`
 	KMSKey  string            `json:"kms_key,omitempty"` // ARN of the key it is encrypted with
 }
@@ -170,6 +170,6 @@ type Resource struct {
 type Endpoint struct {
 	ID      string        `json:"id"` // "vpce-…"
 	Account iam.AccountID `json:"account,omitempty"`
-	VPC     string        `json:"vpc,omitempty"`    // "vpc-…"
-	Policy  *Document     `json:"policy,omitempty"` // nil: the default, which allows everything
+	VPC     string        `json:"vpc,omitempty"`                      // "vpc-…"
+	Policy  *Document     `json:"policy,omitempty" policy:"endpoint"` // nil: the default, which allows everything
 }

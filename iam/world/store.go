@@ -1,6 +1,7 @@
 package world
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +24,10 @@ type policy struct {
 	// Guarded by the world's lock.
 	holders []*principal
 	indexed bool // identity policies are, see [index]
+
+	// filings are where the policy will be filed, from when it is parsed first
+	// until then.
+	filings []filing
 }
 
 type policyKey struct {
@@ -36,6 +41,7 @@ type policyKey struct {
 // it.
 type store struct {
 	policies map[policyKey]*policy
+	index    *index
 
 	mu       sync.Mutex
 	cached   []*policy
@@ -47,7 +53,7 @@ type store struct {
 // large world asks about few of them.
 const compiledBudget = 24 << 20
 
-func newStore() *store { return &store{policies: make(map[policyKey]*policy)} }
+func newStore(x *index) *store { return &store{policies: make(map[policyKey]*policy), index: x} }
 
 // get returns the policy, which it makes if need be. It fails if the document
 // cannot have the kind.
@@ -61,8 +67,14 @@ func (s *store) get(kind iam.Kind, name string, d Document) (*policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	if problems := source.Check(kind); len(problems) > 0 {
+		return nil, fmt.Errorf("%s: %s", problems[0].Path, problems[0].Message)
+	}
 	if _, err := eval.Compile(source, kind, name); err != nil {
 		return nil, err
+	}
+	if kind == iam.KindIdentity {
+		p.filings = s.index.file(p, source)
 	}
 	s.policies[key] = p
 	return p, nil

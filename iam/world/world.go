@@ -101,8 +101,9 @@ type endpoint struct {
 // Compile prepares a snapshot. It does not keep the snapshot. The error names
 // what in it contradicts itself.
 func Compile(s *Snapshot) (*World, error) {
+	x := newIndex()
 	w := &World{
-		store: newStore(), index: newIndex(),
+		store: newStore(x), index: x,
 		accounts: make(map[iam.AccountID]*account), orgs: make(map[string]Organization),
 		controls: make(map[string]ControlPolicy), managed: make(map[string]Document),
 		groups: make(map[string]*group), principals: make(map[string]*principal, len(s.Users)+len(s.Roles)),
@@ -122,7 +123,7 @@ func Compile(s *Snapshot) (*World, error) {
 // patch and of those who have a policy in it. A patch that is refused changes
 // nothing.
 func (w *World) Update(patch *Snapshot) error {
-	if err := patch.Check(); err != nil {
+	if err := patch.check(nil, false); err != nil { // prepare checks the policies
 		return err
 	}
 	w.mu.Lock()
