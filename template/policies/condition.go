@@ -35,6 +35,15 @@ func (c choice) describe() string {
 	return strings.Join(names, ", ")
 }
 
+// keepCommon removes what comes out differently in another choice.
+func (c choice) keepCommon(with choice) {
+	for name, holds := range c {
+		if with[name] != holds {
+			delete(c, name)
+		}
+	}
+}
+
 // conditionNames returns the conditions that Fn::If asks for below a node.
 func conditionNames(n *cfn.Node) []string {
 	var names []string

@@ -46,15 +46,7 @@ func (f *finder) opened(n *cfn.Node) *cfn.Node {
 	if !f.expressions || n == nil || n.Kind != cfn.NodeText {
 		return n
 	}
-	e := &expression{text: n.Text, at: n.Position}
-	if places := f.source.offsets(n); places != nil {
-		e.place = func(offset int) iam.Position {
-			if offset < len(places) {
-				return f.source.position(places[offset])
-			}
-			return n.Position
-		}
-	}
+	e := &expression{text: n.Text, at: n.Position, source: f.source, places: f.source.offsets(n)}
 	return e.template(0, len(n.Text))
 }
 
@@ -64,20 +56,21 @@ func (f *finder) opened(n *cfn.Node) *cfn.Node {
 //
 // https://developer.hashicorp.com/terraform/language/expressions
 type expression struct {
-	text  string
-	at    iam.Position
-	place func(offset int) iam.Position // nil if places inside the text are not known
-	next  int
-	end   int
-	depth int
-	wrong bool // something was not understood
+	text   string
+	at     iam.Position
+	source *source
+	places []int // of the bytes of text in the file; nil if they are not known
+	next   int
+	end    int
+	depth  int
+	wrong  bool // something was not understood
 }
 
 func (e *expression) position(offset int) iam.Position {
-	if e.place == nil {
+	if offset >= len(e.places) {
 		return e.at
 	}
-	return e.place(offset)
+	return e.source.position(e.places[offset])
 }
 
 func (e *expression) opaque(start, end int) *cfn.Node {
@@ -93,7 +86,11 @@ func (e *expression) template(start, end int) *cfn.Node {
 	literalAt := start
 	flush := func(next int) {
 		if literal.Len() > 0 {
-			parts = append(parts, text(literal.String(), e.position(literalAt)))
+			part := text(literal.String(), e.position(literalAt))
+			if literal.Len() == next-literalAt && next <= len(e.places) { // nothing is escaped
+				e.source.places[part] = e.places[literalAt:next]
+			}
+			parts = append(parts, part)
 		}
 		literal.Reset()
 		literalAt = next
@@ -135,7 +132,7 @@ func (e *expression) template(start, end int) *cfn.Node {
 // interpolation reads an expression up to its closing brace. It returns the
 // place after the brace, or -1 if there is none.
 func (e *expression) interpolation(start, end int) (*cfn.Node, int) {
-	inner := &expression{text: e.text, at: e.at, place: e.place, next: start, end: end, depth: e.depth + 1}
+	inner := &expression{text: e.text, at: e.at, source: e.source, places: e.places, next: start, end: end, depth: e.depth + 1}
 	if inner.depth > 60 {
 		return nil, -1
 	}
@@ -444,7 +441,7 @@ func (e *expression) quoted() *cfn.Node {
 	if inner := e.text[first:last]; !strings.Contains(inner, `\`) {
 		n = e.template(first, last)
 	} else {
-		unescaped := &expression{text: unescapeAll(inner), at: e.position(start), depth: e.depth}
+		unescaped := &expression{text: unescapeAll(inner), at: e.position(start), source: e.source, depth: e.depth}
 		n = unescaped.template(0, len(unescaped.text))
 	}
 	if n.Kind == cfn.NodeText {

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -72,6 +73,7 @@ type Variant struct {
 
 	text       []byte // a file that is one policy and nothing else; Policy is then nil
 	statements []int  // for each statement, its number in the file
+	choice     choice // of conditions
 }
 
 // A Finding is a finding at its place in the file.
@@ -130,6 +132,7 @@ func (p *Policy) lint(o lint.Options) []Finding {
 	var order []key
 	found := make(map[key]*Finding)
 	variants := make(map[key]int)
+	when := make(map[key]choice)
 	for _, v := range p.Variants {
 		findings, kind := v.lint(o)
 		for _, f := range findings {
@@ -143,15 +146,17 @@ func (p *Policy) lint(o lint.Options) []Finding {
 			k := key{f.ID, f.Path, f.Message, f.Position}
 			if found[k] == nil {
 				order = append(order, k)
-				found[k] = &Finding{Finding: f, Where: p.Where, Construct: p.Construct, Policy: kind.String(), When: v.When}
+				found[k] = &Finding{Finding: f, Where: p.Where, Construct: p.Construct, Policy: kind.String()}
+				when[k] = maps.Clone(v.choice)
 			}
+			when[k].keepCommon(v.choice)
 			variants[k]++
 		}
 	}
 	findings := make([]Finding, 0, len(order))
 	for _, k := range order {
-		if variants[k] >= len(p.Variants) {
-			found[k].When = ""
+		if variants[k] < len(p.Variants) {
+			found[k].When = when[k].describe()
 		}
 		findings = append(findings, *found[k])
 	}
@@ -229,8 +234,8 @@ func (f *finder) add(n *cfn.Node, p place) {
 		if !ok {
 			continue
 		}
-		if v.When = ""; len(choices) > 1 {
-			v.When = c.describe()
+		if len(choices) > 1 {
+			v.When, v.choice = c.describe(), c
 		}
 		found.Variants = append(found.Variants, v)
 	}
@@ -261,6 +266,9 @@ func (f *finder) read(n *cfn.Node, r *resolver, where string) (Variant, bool) {
 	statements, ok := f.prepare(&v, where)
 	if !ok {
 		return Variant{}, false
+	}
+	if n.Kind == cfn.NodeMap {
+		renumber(statements, v.Get("Statement"), n.Get("Statement"))
 	}
 	policy, problems := iam.ParseValue(v)
 	return Variant{Policy: policy, Problems: problems, statements: statements}, true
@@ -351,6 +359,24 @@ func (f *finder) prepare(v *iam.Value, where string) (numbers []int, ok bool) {
 	}
 	list.Items = kept
 	return numbers, true
+}
+
+// renumber gives statements their numbers in the file, where others before them
+// are AWS::NoValue in this variant.
+func renumber(numbers []int, list *iam.Value, written *cfn.Node) {
+	if list == nil || written == nil || written.Kind != cfn.NodeList {
+		return
+	}
+	for i := range numbers {
+		if i >= len(list.Items) {
+			return
+		}
+		for number, item := range written.Items {
+			if item.Position.Offset <= list.Items[i].Position.Offset {
+				numbers[i] = number
+			}
+		}
+	}
 }
 
 // unknownPart says why a statement cannot be judged, or nothing if it can.

@@ -105,12 +105,21 @@ func isTemplate(root *cfn.Node) bool {
 	if root.Get("AWSTemplateFormatVersion") != nil {
 		return true
 	}
+	if root.Get("Parameters") != nil && onlySections(root) {
+		return true // the CDK makes stacks without resources
+	}
 	for _, e := range entries(root.Get("Resources")) {
 		if typ := e.Value.Get("Type"); typ != nil && resourceType.MatchString(typ.Text) || strings.HasPrefix(e.Key, "Fn::ForEach") {
 			return true
 		}
 	}
 	return false
+}
+
+var sections = []string{"Description", "Metadata", "Parameters", "Rules", "Mappings", "Conditions", "Transform", "Globals", "Hooks", "Resources", "Outputs"}
+
+func onlySections(root *cfn.Node) bool {
+	return !slices.ContainsFunc(entries(root), func(e cfn.Entry) bool { return !slices.Contains(sections, e.Key) })
 }
 
 // plainPolicy reads a file that is one policy in JSON; nil if it is something
