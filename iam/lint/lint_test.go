@@ -386,6 +386,15 @@ func TestPolicyAndDocumentAgree(t *testing.T) {
 	}
 }
 
+// fuzzOptions know all there is to know.
+var fuzzOptions = lint.Options{
+	Resource: "arn:aws:events:eu-west-1:111122223333:event-bus/central", ReadOnly: true, RecreatedRoles: true,
+	Consumers: []iam.AccountID{"444455556666"}, OrganizationID: "o-a1b2c3d4e5", OrganizationAccounts: []iam.AccountID{own},
+	StateMachine: "arn:aws:states:eu-west-1:444455556666:stateMachine:orders", RequiredPath: "/app/", Role: &lint.Role{},
+	RequiredBoundary: "arn:aws:iam::111122223333:policy/boundary",
+	Suppressions:     []lint.Suppression{{ID: "GX-T02", Path: "Statement[*]", Reason: "meant"}},
+}
+
 func FuzzDocument(f *testing.F) {
 	paths, err := filepath.Glob(filepath.Join("testdata", "*", "*.txtar"))
 	if err != nil {
@@ -403,7 +412,7 @@ func FuzzDocument(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, kind int) {
-		for _, o := range []lint.Options{{Kind: iam.Kind(kind)}, {Kind: iam.Kind(kind), Account: own, CrossAccount: true, Service: "s3"}} {
+		for _, o := range []lint.Options{{Kind: iam.Kind(kind)}, {Kind: iam.Kind(kind), Account: own, CrossAccount: true, Service: "s3"}, {}, fuzzOptions} {
 			for _, finding := range lint.Document(data, o) {
 				if finding.ID == "" || finding.Severity == 0 || finding.Message == "" || finding.Position.Offset > len(data) {
 					t.Errorf("incomplete finding %+v", finding)

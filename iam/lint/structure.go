@@ -12,6 +12,8 @@ const (
 	grammarPage  = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html"
 	elementsPage = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html"
 	quotasPage   = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
+
+	organizationQuotasPage = "https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html"
 )
 
 var structureRules = []Rule{
@@ -300,6 +302,8 @@ func checkSize(r *reporter) {
 		limit = reference.MaxTrustPolicySize
 	case iam.KindSession:
 		limit = reference.MaxSessionPolicySize
+	case iam.KindServiceControl, iam.KindResourceControl:
+		limit, source = reference.MaxOrganizationPolicySize, organizationQuotasPage
 	case iam.KindResource:
 		q, ok := reference.ResourcePolicyQuota(r.options.Service)
 		if !ok {

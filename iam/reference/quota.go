@@ -37,6 +37,12 @@ const (
 	MaxTags                   = 50 // of a role, user or policy
 )
 
+// MaxOrganizationPolicySize is the size of a service control policy or a resource
+// control policy, in characters.
+//
+// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
+const MaxOrganizationPolicySize = 5120
+
 // STS's limits on sessions.
 //
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
