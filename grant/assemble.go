@@ -315,6 +315,13 @@ func (a *assembler) fill(s *Stack) {
 			continue
 		}
 		bind := func(text string) string {
+			// A role that a policy names must exist before it; within a stack a
+			// reference says so.
+			for _, key := range u.needs {
+				if r := a.roles[key]; r != nil && text == r.arn && a.units[key] != nil && a.units[key].stack == s {
+					return template.Attribute(a.units[key].id, "Arn")
+				}
+			}
 			return iam.ReplaceSymbols(text, func(id string) string {
 				key, attribute, ok := splitUnitValue(id)
 				if !ok {
