@@ -59,17 +59,62 @@ func GenerateKeySet(random io.Reader) (*KeySet, error) {
 }
 
 // Rotate adds a new key and makes it the active one. The older keys stay for
-// opening.
+// opening. Where several processes share the keys, use Add first: one that does
+// not know the new key yet cannot open what the others seal with it.
 func (s *KeySet) Rotate(random io.Reader) error {
+	id, err := s.Add(random)
+	if err != nil {
+		return err
+	}
+	return s.Activate(id)
+}
+
+// Add adds a new key that opens and does not seal yet, and returns its id. Once
+// every process has the key, Activate lets it seal.
+func (s *KeySet) Add(random io.Reader) (id string, err error) {
 	if random == nil {
 		random = rand.Reader
 	}
 	secret := make([]byte, keySize)
 	if _, err := io.ReadFull(random, secret); err != nil {
-		return randomError(err)
+		return "", randomError(err)
 	}
-	s.keys = slices.Insert(s.keys, 0, secretKey{fingerprint(secret), secret})
+	key := secretKey{fingerprint(secret), secret}
+	s.keys = append(s.keys, key)
+	return key.id, nil
+}
+
+// Activate makes a key of the set the one that seals.
+func (s *KeySet) Activate(id string) error {
+	i, err := s.find(id)
+	if err != nil {
+		return err
+	}
+	key := s.keys[i]
+	s.keys = slices.Insert(slices.Delete(s.keys, i, i+1), 0, key)
 	return nil
+}
+
+// Remove takes a key out of the set. What is still sealed with it cannot be
+// opened any more, so [Client.Reseal] comes first. The active key stays.
+func (s *KeySet) Remove(id string) error {
+	i, err := s.find(id)
+	if err != nil {
+		return err
+	}
+	if i == 0 {
+		return NewError(CodeInvalidRequest, "key "+id+": is the active one", "make another one active first", nil)
+	}
+	s.keys = slices.Delete(s.keys, i, i+1)
+	return nil
+}
+
+func (s *KeySet) find(id string) (int, error) {
+	i := slices.IndexFunc(s.keys, func(k secretKey) bool { return k.id == id })
+	if i < 0 {
+		return 0, NewError(CodeInvalidRequest, fmt.Sprintf("key %.40q: is not in the key set", id), "choose one of those that are listed", nil)
+	}
+	return i, nil
 }
 
 // KeyIDs returns the ids of the keys, the active one first.

@@ -27,11 +27,20 @@ func (e *AESEncryptor) SealedWithActiveKey(sealed []byte) bool {
 	return len(sealed) > 2 && sealed[0] == envelopeVersion && bytes.HasPrefix(sealed[2:], []byte(e.active.id)) && int(sealed[1]) == len(e.active.id)
 }
 
+// KeyOf returns the id of the key that a value was sealed with, or "" if the
+// value is none of this package's. It opens nothing.
+func KeyOf(sealed []byte) string {
+	if len(sealed) < 2 || sealed[0] != envelopeVersion || len(sealed) < 2+int(sealed[1]) {
+		return ""
+	}
+	return string(sealed[2 : 2+int(sealed[1])])
+}
+
 // A ResealProgress says how far [Client.Reseal] is.
 type ResealProgress struct {
-	Checked  int // integrations whose external ID was opened or needs nothing
-	Needed   int // of these, the ones that were sealed with an older key
-	Resealed int // sealed again so far
+	Checked  int `json:"checked"`  // integrations whose external ID was opened or needs nothing
+	Needed   int `json:"needed"`   // of these, the ones that were sealed with an older key
+	Resealed int `json:"resealed"` // sealed again so far
 }
 
 // Reseal seals the external IDs of all customers' integrations again, as far as
@@ -48,8 +57,10 @@ type ResealProgress struct {
 // another call continues, because what is done is recognised. Progress may be
 // nil; it is called after every page, from the calling goroutine.
 //
-// Before: give the key set with the new key to all instances of the product.
-// An instance that has only the older keys cannot open what is sealed now.
+// Before: give the key set with the new key to all instances of the product,
+// first to open with ([KeySet.Add]) and then to seal with ([KeySet.Activate]). An
+// instance that has only the older keys cannot open what is sealed now, and one
+// in which an older key is active goes on sealing with that.
 func (c *Client) Reseal(ctx context.Context, progress func(ResealProgress)) (ResealProgress, error) {
 	var p ResealProgress
 	keys, ok := c.encryptor.(KeyChecker)

@@ -131,22 +131,15 @@ Start with "crossaccount demo": it onboards a customer's AWS account end to end
 in a sandbox that enforces IAM, without any AWS account.
 
 Exit codes: 0 yes or done, 1 no or findings, 2 wrong usage or bad input,
-3 undetermined (trying again may help), 4 a fault of crossaccount's.
-
-With --json results go to standard output as JSON, and an error is the last line of
-standard error: {"error": {"code", "message", "remedy", "retryable"}, "exit_code"}.
-"crossaccount completion --help" tells how to complete commands, flags and values.`,
+3 undetermined (trying again may help), 4 a fault of crossaccount's.`,
 		Args:          cobra.NoArgs,
 		Version:       server.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Example: `  crossaccount demo
-  crossaccount template --service-name Example --service-account-id 111122223333
-  source <(crossaccount completion bash)`,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetVersionTemplate("crossaccount {{.Version}}\n")
-	root.AddCommand(newDemo(streams), newSandbox(streams), newTemplate(streams), newServe(streams), newIntegration(streams), newDoctor(streams))
+	root.AddCommand(newDemo(streams), newSandbox(streams), newTemplate(streams), newServe(streams), newIntegration(streams), newKeys(streams), newDoctor(streams))
 	root.AddCommand(newBucket(streams), newStatus(streams), newVersion(streams))
 	root.AddCommand(newSimulate(streams), newLint(streams))
 	root.AddCommand(newInit(streams), newCompile(streams), newExplain(streams))

@@ -172,6 +172,9 @@ the same. Link and external ID are for this customer only.`,
 			}
 			return o.result(started, func(w io.Writer) {
 				fmt.Fprintf(w, "Send this link to the customer and nobody else. It opens CloudFormation in %s:\n\n  %s\n\n", started.Region, started.LaunchURL)
+				if started.SetupURL != "" {
+					fmt.Fprintf(w, "Or send this one, which opens the setup page for this customer without signing in until %s:\n\n  %s\n\n", started.SetupURLExpiresAt.Format(time.RFC3339), started.SetupURL)
+				}
 				fmt.Fprintf(w, "  integration  %s\n  stack        %s\n  external ID  %s\n", started.IntegrationID, started.StackName, started.ExternalID)
 				if !started.LinkExpiresAt.IsZero() {
 					fmt.Fprintf(w, "  link works until %s\n", started.LinkExpiresAt.Format(time.RFC3339))

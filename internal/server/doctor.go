@@ -148,9 +148,6 @@ func (d *doctor) database() {
 		d.add(name, CheckWarning, "there is none yet", "start the server, which makes it; if you expected one, check database and the folder you started in")
 		return
 	}
-	if info, err := os.Stat(d.config.Database); err == nil && info.Mode().Perm()&0o077 != 0 {
-		d.add(name, CheckWarning, fmt.Sprintf("others can read it: its mode is %04o", info.Mode().Perm()), "run chmod 0600 on it")
-	}
 	current, newest, err := sqlite.SchemaVersion(d.ctx, d.config.Database)
 	switch {
 	case err != nil:

@@ -33,6 +33,7 @@ type Server struct {
 	config    *Config
 	log       *slog.Logger
 	store     *sqlite.Store
+	keys      *crossaccount.KeySet
 	encryptor crossaccount.Encryptor
 	client    *crossaccount.Client
 	site      *Site
@@ -66,6 +67,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.keys = keys
 	if s.encryptor, err = crossaccount.NewAESEncryptor(keys); err != nil {
 		return err
 	}

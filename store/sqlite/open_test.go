@@ -38,6 +38,37 @@ func TestOnlyTheOwnerCanReadTheFiles(t *testing.T) {
 	}
 }
 
+// A database that others could use is not used until that was mended, nor one
+// whose log they could use.
+func TestFilesThatOthersCanUseAreRefused(t *testing.T) {
+	for _, suffix := range []string{"", "-wal"} {
+		for _, mode := range []os.FileMode{0o644, 0o640, 0o660, 0o602} {
+			store, path := open(t)
+			if err := store.Create(t.Context(), record("acme", "int-1"), crossaccount.Change{}); err != nil {
+				t.Fatal(err)
+			}
+			copied := filepath.Join(t.TempDir(), "copied.db") // as after a crash, with a log
+			for _, s := range []string{"", "-wal"} {
+				copyFile(t, path+s, copied+s)
+			}
+			if err := os.Chmod(copied+suffix, mode); err != nil {
+				t.Fatal(err)
+			}
+			_, err := sqlite.Open(t.Context(), copied, sqlite.Options{})
+			wantCode(t, "mode "+mode.String(), err, crossaccount.CodeInvalidConfig)
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s has mode %04o", copied+suffix, mode)) || !strings.Contains(err.Error(), "chmod 0600 "+copied+suffix) {
+				t.Errorf("mode %04o: %v", mode, err)
+			}
+			if err := os.Chmod(copied+suffix, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := reopen(t, copied).Get(t.Context(), "acme", "int-1"); err != nil {
+				t.Errorf("after mending: %v", err)
+			}
+		}
+	}
+}
+
 func TestWritesSurviveClosing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "odd ?#% name.db")
 	store := reopen(t, path)

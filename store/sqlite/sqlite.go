@@ -26,6 +26,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -71,8 +72,9 @@ var _ crossaccount.CredentialStorage = (*Store)(nil)
 
 // Open opens the database at the path, making it with mode 0600 if there is
 // none, and brings its tables up to date. The folder must exist. A file that is
-// no SQLite database, belongs to another program, or was written by a newer
-// version of this one is refused with the code invalid_config and left as it is.
+// no SQLite database, belongs to another program, was written by a newer version
+// of this one, or that others than its owner may use is refused with the code
+// invalid_config and left as it is.
 func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	if path == "" || strings.HasPrefix(path, ":") {
 		return nil, invalid("the path of the database must name a file", "for storage in memory use crossaccount.NewMemoryStorage")
@@ -94,6 +96,9 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 		return nil, err
 	}
 	if err := inspect(ctx, path, options.BusyTimeout); err != nil {
+		return nil, err
+	}
+	if err := checkPrivate(path); err != nil {
 		return nil, err
 	}
 	s := &Store{
@@ -137,6 +142,26 @@ func create(path string) error {
 		return invalidFile("cannot be created", err)
 	}
 	return file.Close()
+}
+
+// checkPrivate refuses files that others than their owner may read or write:
+// who our customers are and which roles they gave us is nobody else's business,
+// and whoever can write could give one customer's role to another.
+func checkPrivate(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // permissions are elsewhere
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return invalidFile("cannot be examined", err)
+		case info.Mode().Perm()&0o077 != 0:
+			return invalid(fmt.Sprintf("%s has mode %04o, so others than its owner may use it", name, info.Mode().Perm()), "run chmod 0600 "+name)
+		}
+	}
+	return nil
 }
 
 // dsn names the database for a connection. Every connection checks foreign
