@@ -28,11 +28,12 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"aws-world":     awsWorld,
-			"await":         await,
-			"customer-role": customerRole,
-			"launch":        launch,
-			"jsonenv":       jsonEnv,
+			"aws-world":            awsWorld,
+			"await":                await,
+			"conformance-accounts": conformanceAccounts,
+			"customer-role":        customerRole,
+			"launch":               launch,
+			"jsonenv":              jsonEnv,
 		},
 	})
 }
