@@ -11,6 +11,8 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
+	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/ssmapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/stsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
@@ -51,6 +53,8 @@ func (s *Sandbox) newServices() map[string]*service {
 	identity := iamapi.New(s.directory)
 	storage := s3api.New(s3api.Options{Directory: s.directory, Random: lockedReader{s}})
 	keys := kmsapi.New(s.directory, lockedReader{s})
+	secrets := secretsapi.New(s.directory, keys, lockedReader{s})
+	parameters := ssmapi.New(s.directory, keys)
 	stacks := cfnapi.New(cfnapi.Options{
 		Clock:    s.clock,
 		Random:   lockedReader{s},
@@ -58,6 +62,8 @@ func (s *Sandbox) newServices() map[string]*service {
 		IAM:      identity,
 		S3:       storage,
 		KMS:      keys,
+		Secrets:  secrets,
+		SSM:      parameters,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
 	})
@@ -68,6 +74,8 @@ func (s *Sandbox) newServices() map[string]*service {
 		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation},
 		"s3":             {handler: storage, protocol: storageProtocol},
 		"kms":            {handler: keys, protocol: jsonProtocol, targets: []string{"TrentService"}},
+		"secretsmanager": {handler: secrets, protocol: jsonProtocol, targets: []string{"secretsmanager"}},
+		"ssm":            {handler: parameters, protocol: jsonProtocol, targets: []string{"AmazonSSM"}},
 	}
 }
 

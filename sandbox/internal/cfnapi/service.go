@@ -14,6 +14,8 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
+	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/ssmapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
 
@@ -30,9 +32,11 @@ type Options struct {
 	// been answered; then nobody can see them in progress.
 	Step time.Duration
 
-	IAM *iamapi.Service
-	S3  *s3api.Service
-	KMS *kmsapi.Service
+	IAM     *iamapi.Service
+	S3      *s3api.Service
+	KMS     *kmsapi.Service
+	Secrets *secretsapi.Service
+	SSM     *ssmapi.Service
 
 	// IAMDelay is how long changes of principals take until policies may name
 	// them. Operations wait that long for principals made by the same stack.

@@ -173,7 +173,7 @@ func (s *Service) ListAliases(c *authz.Call, in *ListAliasesInput) (*ListAliases
 	}
 	slices.SortFunc(out.Aliases, func(a, b AliasEntry) int { return strings.Compare(a.AliasName, b.AliasName) })
 	var err error
-	out.Aliases, out.NextMarker, err = page(out.Aliases, in.Limit, 50, in.Marker, func(e AliasEntry) string { return e.AliasName })
+	out.Aliases, out.NextMarker, err = awsjson.Page(out.Aliases, in.Limit, 50, 100, in.Marker, func(e AliasEntry) string { return e.AliasName })
 	out.Truncated = out.NextMarker != ""
 	return out, err
 }

@@ -262,31 +262,9 @@ func (s *Service) ListKeys(c *authz.Call, in *ListKeysInput) (*ListKeysOutput, e
 	}
 	slices.SortFunc(out.Keys, func(a, b KeyEntry) int { return strings.Compare(a.KeyID, b.KeyID) })
 	var err error
-	out.Keys, out.NextMarker, err = page(out.Keys, in.Limit, 100, in.Marker, func(e KeyEntry) string { return e.KeyID })
+	out.Keys, out.NextMarker, err = awsjson.Page(out.Keys, in.Limit, 100, 1000, in.Marker, func(e KeyEntry) string { return e.KeyID })
 	out.Truncated = out.NextMarker != ""
 	return out, err
-}
-
-// page cuts the entries after the marker, which is the name of the last one of
-// the page before.
-func page[T any](entries []T, limit, usual int, marker string, name func(T) string) ([]T, string, error) {
-	if limit < 0 || limit > 1000 {
-		return nil, "", wire.BadRequest("ValidationException", "1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must be between 1 and 1000", limit)
-	}
-	if limit == 0 {
-		limit = usual
-	}
-	if marker != "" {
-		i := slices.IndexFunc(entries, func(e T) bool { return name(e) > marker })
-		if i < 0 {
-			i = len(entries)
-		}
-		entries = entries[i:]
-	}
-	if len(entries) <= limit {
-		return entries, "", nil
-	}
-	return entries[:limit], name(entries[limit-1]), nil
 }
 
 // change authorises an action on a key of the caller's own account and makes

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/awsjson"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
@@ -111,7 +112,7 @@ func (s *Service) ListResourceTags(c *authz.Call, in *ListResourceTagsInput) (*L
 		out.Tags = append(out.Tags, Tag{t.Key, t.Value})
 	}
 	slices.SortFunc(out.Tags, func(a, b Tag) int { return strings.Compare(a.TagKey, b.TagKey) })
-	out.Tags, out.NextMarker, err = page(out.Tags, in.Limit, 50, in.Marker, func(t Tag) string { return t.TagKey })
+	out.Tags, out.NextMarker, err = awsjson.Page(out.Tags, in.Limit, 50, 50, in.Marker, func(t Tag) string { return t.TagKey })
 	out.Truncated = out.NextMarker != ""
 	return out, err
 }
