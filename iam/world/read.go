@@ -82,6 +82,12 @@ func (d *decoder) snapshot(s *Snapshot) {
 			d.report(path, offset, "is no field of a world; the fields are %s", strings.Join(tags(reflect.TypeFor[Snapshot]()), ", "))
 			return
 		}
+		if index == arrayBegins {
+			if target.Kind() != reflect.Slice {
+				d.report(path, offset, "must not be an array")
+			}
+			return
+		}
 		if index >= 0 && target.Kind() == reflect.Slice {
 			path = fmt.Sprintf("%s[%d]", field, index)
 			target.Grow(1)
@@ -126,8 +132,12 @@ type offsetError struct {
 
 func (e *offsetError) Error() string { return e.message }
 
+// arrayBegins is given to the function of [eachElement] instead of an index.
+const arrayBegins = -2
+
 // eachElement calls f for each element of the arrays of an object, with its
-// index, and for each other value of the object, with index -1.
+// index, and for each other value of the object, with index -1. Before the
+// elements of an array it calls f with arrayBegins.
 func eachElement(data []byte, f func(field string, index, offset int, raw []byte)) error {
 	in := json.NewDecoder(bytes.NewReader(data))
 	fail := func(format string, args ...any) error {
@@ -184,10 +194,11 @@ func eachValue(in *json.Decoder, data []byte, field string, f func(field string,
 		f(field, index, int(in.InputOffset())-len(r), r)
 		return nil
 	}
-	start := int(in.InputOffset())
-	if rest := bytes.TrimLeft(data[start:], " \t\r\n:"); len(rest) == 0 || rest[0] != '[' {
+	rest := bytes.TrimLeft(data[in.InputOffset():], " \t\r\n:")
+	if len(rest) == 0 || rest[0] != '[' {
 		return raw(-1)
 	}
+	f(field, arrayBegins, len(data)-len(rest), nil)
 	if _, err := in.Token(); err != nil {
 		return err
 	}
