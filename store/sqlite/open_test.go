@@ -118,6 +118,9 @@ func TestOpenRefusesAndTouchesNothing(t *testing.T) {
 	if _, err := raw(t, foreign).ExecContext(t.Context(), "CREATE TABLE notes (text TEXT)"); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(foreign, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	text := filepath.Join(folder, "text.db")
 	if err := os.WriteFile(text, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
 		t.Fatal(err)

@@ -95,10 +95,10 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	if err := inspect(ctx, path, options.BusyTimeout); err != nil {
+	if err := checkPrivate(path); err != nil {
 		return nil, err
 	}
-	if err := checkPrivate(path); err != nil {
+	if err := inspect(ctx, path, options.BusyTimeout); err != nil {
 		return nil, err
 	}
 	s := &Store{
@@ -157,7 +157,7 @@ func checkPrivate(path string) error {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return invalidFile("cannot be examined", err)
-		case info.Mode().Perm()&0o077 != 0:
+		case info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0:
 			return invalid(fmt.Sprintf("%s has mode %04o, so others than its owner may use it", name, info.Mode().Perm()), "run chmod 0600 "+name)
 		}
 	}
