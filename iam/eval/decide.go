@@ -10,6 +10,10 @@ import "github.com/crossaccount/crossaccount/iam"
 // https://docs.aws.amazon.com/organizations/latest/userguide/.
 func Decide(in *Input) Decision {
 	e := newEnv(in)
+	return e.decide(in)
+}
+
+func (e *env) decide(in *Input) Decision {
 	r := ruling{result: yes}
 
 	// GetCallerIdentity needs no permission and cannot be denied.

@@ -25,6 +25,9 @@ type env struct {
 	roleName        string // of a role or the role behind a session
 	resourceAccount iam.AccountID
 	hasBoundary     bool
+
+	// suppose, if it is set, answers for statements that are undetermined.
+	suppose func(StatementRef) tri
 }
 
 func newEnv(in *Input) env {

@@ -31,7 +31,8 @@ type Explanation struct {
 	Changes []Change `json:"changes,omitempty"`
 
 	// Undetermined is, for Depends, what decides: the elements and conditions
-	// that hang on something unknown.
+	// that hang on something unknown, of those statements only that can make a
+	// difference. Once every key in their Unknown is known, the answer is.
 	Undetermined []Mismatch `json:"undetermined,omitempty"`
 
 	roleAssumption bool // the resource policy is a trust policy
@@ -96,7 +97,8 @@ type Mismatch struct {
 	Wanted    []string `json:"wanted"`              // what the policy says
 	Found     []string `json:"found"`               // what the request has; nil if it has nothing
 	Note      string   `json:"note,omitempty"`
-	Open      bool     `json:"open,omitempty"` // undetermined rather than not matching
+	Open      bool     `json:"open,omitempty"`    // undetermined rather than not matching
+	Unknown   []string `json:"unknown,omitempty"` // the keys on which that hangs, in lower case
 }
 
 // String returns the mismatch as part of a sentence.
@@ -176,17 +178,7 @@ func Explain(in *Input) *Explanation {
 	case ImplicitlyDenied:
 		x.Changes = x.changes(in)
 	case Depends:
-		for _, layer := range x.Layers {
-			for _, s := range layer.Statements {
-				if s.Outcome != Undetermined {
-					continue
-				}
-				for _, m := range s.Mismatches {
-					m.Statement = s.Statement.String()
-					x.Undetermined = append(x.Undetermined, m)
-				}
-			}
-		}
+		x.Undetermined = x.undetermined(&e, in)
 	}
 	return x
 }
@@ -209,7 +201,7 @@ func (x *Explanation) explainLayer(e *env, layer Layer, level int, policies ...*
 			continue // a resource without a policy
 		}
 		for i := range p.statements {
-			ref := StatementRef{Policy: p, Index: int32(i), Layer: layer, Level: int8(min(level, 127))}
+			ref := refTo(p, int32(i), layer, level)
 			s, outcome := explainStatement(e, ref)
 			explained.Statements = append(explained.Statements, s)
 			if p.statements[i].deny {
@@ -241,7 +233,9 @@ func explainStatement(e *env, ref StatementRef) (StatementExplanation, tri) {
 	outcome := yes
 	missed := func(t tri, m Mismatch) {
 		if outcome = and(outcome, t); t != yes {
-			m.Open = t == maybe
+			if m.Open = t == maybe; !m.Open {
+				m.Unknown = nil
+			}
 			s.Mismatches = append(s.Mismatches, m)
 		}
 	}
@@ -257,6 +251,7 @@ func explainStatement(e *env, ref StatementRef) (StatementExplanation, tri) {
 		resource.Element, resource.Wanted = "NotResource", written.NotResource
 	}
 	resource.Note = unresolvedNote(e.context, compiled.resources)
+	resource.Unknown = unknownKeys(e.context, compiled.resources)
 	missed(compiled.matchesResource(e), resource)
 
 	if compiled.principals != nil {
@@ -264,6 +259,7 @@ func explainStatement(e *env, ref StatementRef) (StatementExplanation, tri) {
 		if compiled.notPrincipal {
 			principal.Element, principal.Wanted = "NotPrincipal", principalTexts(written.NotPrincipal)
 		}
+		principal.Unknown = compiled.unknownCaller()
 		named := compiled.names(e)
 		missed(named.best(), principal)
 	}
@@ -307,6 +303,9 @@ func explainCondition(e *env, written *iam.Condition, c *condition) Mismatch {
 	if note := unresolvedNote(e.context, c.patterns); note != "" {
 		m.Note = note
 	}
+	if m.Unknown = unknownKeys(e.context, c.patterns); state == iam.KeyUnknown && !slices.Contains(m.Unknown, c.key) {
+		m.Unknown = append([]string{c.key}, m.Unknown...)
+	}
 	if c.key == "sts:externalid" {
 		m.Wanted = []string{hidden}
 		if m.Found != nil {
@@ -333,6 +332,43 @@ func unresolvedNote(ctx *iam.Context, patterns []pattern) string {
 		}
 	}
 	return ""
+}
+
+// unknownKeys lists the keys that the patterns' variables stand for and whose
+// values are unknown.
+func unknownKeys(ctx *iam.Context, patterns []pattern) []string {
+	var keys []string
+	for i := range patterns {
+		for j := range patterns[i].tokens {
+			t := &patterns[i].tokens[j]
+			if t.kind != tokenVariable || slices.Contains(keys, t.text) {
+				continue
+			}
+			if _, state := resolve(t, ctx); state == maybe {
+				keys = append(keys, t.text)
+			}
+		}
+	}
+	return keys
+}
+
+// unknownCaller lists the keys that can tell whether the caller is named.
+func (s *statement) unknownCaller() []string {
+	var keys []string
+	for i := range s.principals {
+		key := userIDKey
+		switch s.principals[i].kind {
+		case entryCanonical:
+			key = canonicalUserKey
+		case entryARN:
+		default:
+			continue
+		}
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func principalTexts(p *iam.Principals) []string {

@@ -16,3 +16,11 @@ func Unindexed(p *Policy) *Policy {
 	c.denies.sort()
 	return &c
 }
+
+// DecideSupposing decides with an answer for each statement that is
+// undetermined.
+func DecideSupposing(in *Input, matches func(StatementRef) bool) Decision {
+	e := newEnv(in)
+	e.suppose = func(r StatementRef) tri { return truth(matches(r)) }
+	return e.decide(in)
+}

@@ -169,7 +169,7 @@ func (p *principalEntry) names(e *env) (tri, grade) {
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable
 func (e *env) isSession(name string) tri {
-	values, _, state := e.context.Lookup("aws:userid")
+	values, _, state := e.context.Lookup(userIDKey)
 	switch state {
 	case iam.KeyUnknown:
 		return maybe
@@ -181,6 +181,8 @@ func (e *env) isSession(name string) tri {
 	}
 	return no
 }
+
+const userIDKey = "aws:userid"
 
 // canonicalUserKey is where a context says what the canonical user id of the
 // caller's account is. AWS has no such condition key; it knows.

@@ -85,7 +85,7 @@ type answer struct {
 // whatever order they are heard.
 func (a *answer) hear(says tri, p *Policy, index int32, layer Layer, level int) {
 	if says > a.says || says == a.says && says != no && p == a.by.Policy && index < a.by.Index {
-		*a = answer{says, StatementRef{Policy: p, Index: index, Layer: layer, Level: int8(min(level, 127))}}
+		*a = answer{says, refTo(p, index, layer, level)}
 	}
 }
 
@@ -117,9 +117,16 @@ func (a *answer) consult(e *env, p *Policy, candidates *index, layer Layer, leve
 				named := s.names(e)
 				says = and(says, named.best())
 			}
+			if says == maybe && e.suppose != nil {
+				says = e.suppose(refTo(p, c.at, layer, level))
+			}
 			a.hear(says, p, c.at, layer, level)
 		}
 	}
+}
+
+func refTo(p *Policy, index int32, layer Layer, level int) StatementRef {
+	return StatementRef{Policy: p, Index: index, Layer: layer, Level: int8(min(level, 127))}
 }
 
 // anyAllows is the answer of a layer: one of its policies has to allow.
@@ -159,7 +166,11 @@ func (e *env) grants(p *Policy) grants {
 				continue
 			}
 			for grade, named := range s.names(e) {
-				g[grade].hear(and(says, named), p, c.at, LayerResource, 0)
+				named = and(says, named)
+				if named == maybe && e.suppose != nil {
+					named = e.suppose(refTo(p, c.at, LayerResource, 0))
+				}
+				g[grade].hear(named, p, c.at, LayerResource, 0)
 			}
 		}
 	}
