@@ -74,6 +74,21 @@ func (w *World) Serve(ctx context.Context, program []string, environment ...stri
 	return p, nil
 }
 
+// Run runs another command of the program in the world's folder and returns what
+// it prints to standard output. The error has what it said besides.
+func (w *World) Run(ctx context.Context, program, environment []string, arguments ...string) (string, error) {
+	command := exec.CommandContext(ctx, program[0], append(append([]string{}, program[1:]...), arguments...)...)
+	command.Dir = w.folder
+	command.Env = append(append([]string{}, w.environment...), environment...)
+	var said bytes.Buffer
+	command.Stderr = &said
+	out, err := command.Output()
+	if err != nil {
+		err = fmt.Errorf("%v: %w\n%s", arguments, err, said.String())
+	}
+	return string(out), err
+}
+
 func (p *Process) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
