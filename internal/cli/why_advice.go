@@ -35,9 +35,12 @@ func advice(d *world.Denial) []string {
 	case eval.LayerEndpoint:
 		lines = append(lines, fmt.Sprintf("allow %s in the policy of the VPC endpoint that the request went through", what))
 	case eval.LayerNone:
-		lines = append(lines,
-			fmt.Sprintf("make sure that a policy of %s allows %s, and that no boundary or session policy leaves it out", who, what),
-			fmt.Sprintf("make sure that %s allows it to %s", resourcePolicyName(q), who))
+		own := fmt.Sprintf("make sure that a policy of %s allows %s, and that no boundary or session policy leaves it out", who, what)
+		if oneAccount(d) && !mustAllow(q) {
+			lines = append(lines, own+"; in one account the resource's own policy, if it can have one, may allow it instead")
+			break
+		}
+		lines = append(lines, own, fmt.Sprintf("make sure that %s allows it to %s", resourcePolicyName(q), who))
 		if strings.EqualFold(q.Action, "sts:AssumeRole") {
 			lines = append(lines, "make sure that the caller sends the external ID that the trust policy demands, exactly as written there, and that the role's ARN is right")
 		}
@@ -49,6 +52,20 @@ func advice(d *world.Denial) []string {
 		lines = append(lines, fmt.Sprintf("then make sure that a policy of %s allows it too", who))
 	}
 	return lines
+}
+
+// oneAccount reports whether the refusal shows that only one account is involved.
+func oneAccount(d *world.Denial) bool {
+	principal, resource := accountsOf(d)
+	return principal != "" && principal == resource
+}
+
+// mustAllow reports whether the resource's own policy has to allow whatever
+// others do: trust policies and key policies.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+func mustAllow(q *world.Question) bool {
+	return strings.HasPrefix(strings.ToLower(q.Action), "sts:assumerole") || strings.HasPrefix(strings.ToLower(q.Action), "kms:")
 }
 
 func denyAdvice(r world.Reason) string {
