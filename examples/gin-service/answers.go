@@ -26,8 +26,7 @@ const (
 	codeInternal         crossaccount.Code = "internal"
 )
 
-// statuses are those of our own codes, and of one that we answer differently
-// from [crossaccount.StatusOf].
+// statuses are those of our own codes; [crossaccount.StatusOf] has the others.
 var statuses = map[crossaccount.Code]int{
 	codeUnauthenticated:  http.StatusUnauthorized,
 	codeNotFound:         http.StatusNotFound,
@@ -35,10 +34,6 @@ var statuses = map[crossaccount.Code]int{
 	codeNotJSON:          http.StatusUnsupportedMediaType,
 	codeTooLarge:         http.StatusRequestEntityTooLarge,
 	codeRefusedByAWS:     http.StatusForbidden,
-
-	// Nothing is wrong, it only takes longer: the client sends the same request
-	// again after Retry-After.
-	crossaccount.CodePropagating: http.StatusAccepted,
 }
 
 // answering makes a gin handler from a function that returns what to answer.

@@ -9,14 +9,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/crossaccount/crossaccount"
 )
 
 // A new role works after seconds to minutes. Rather than to keep a request
-// waiting for so long, we answer 202 and let the client ask again.
+// waiting for so long, we answer 409 and let the client ask again.
 const patience = 5 * time.Second
 
 // settings are what differs between installations. The README explains them.
@@ -105,13 +103,8 @@ func newClient(s settings, vendor aws.Config, store crossaccount.CredentialStora
 	if s.brokerRole != "" {
 		options = append(options, crossaccount.WithBrokerRole(s.brokerRole))
 	}
-	if s.probeRole != "" {
-		probe := vendor.Copy()
-		probe.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(vendor), s.probeRole))
-		options = append(options, crossaccount.WithProbe(probe))
-		if s.brokerRole != "" { // trust is narrowed, so it must name the probe too
-			options = append(options, crossaccount.WithProbeRole(s.probeRole))
-		}
+	if s.probeRole != "" { // assumed with our own credentials
+		options = append(options, crossaccount.WithProbeRole(s.probeRole))
 	}
 	if s.canaryRole != "" {
 		options = append(options, crossaccount.WithCanaryRole(s.canaryRole))

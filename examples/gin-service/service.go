@@ -70,7 +70,8 @@ func (s *service) start(c *gin.Context) (any, error) {
 }
 
 // complete verifies the role that the caller presents and takes it into use. It
-// may be called as often as one likes.
+// may be called as often as one likes: a role that AWS does not know yet is
+// answered with 409 and Retry-After, and then the client sends the same again.
 func (s *service) complete(c *gin.Context) (any, error) {
 	var request crossaccount.VerificationRequest
 	err := readJSON(c, &request)
@@ -80,17 +81,7 @@ func (s *service) complete(c *gin.Context) (any, error) {
 	if request.CustomerID, err = ownID(c, request.CustomerID); err != nil {
 		return nil, err
 	}
-	ctx := c.Request.Context()
-	report, err := s.client.Verify(ctx, &request)
-	if err != nil {
-		return nil, err
-	}
-	if err := report.Err(); err != nil {
-		return nil, err
-	}
-	store := crossaccount.StoreCredentialsRequest(request)
-	store.IntegrationID = report.IntegrationID
-	return report, s.client.StoreCustomerCredentials(ctx, &store)
+	return s.client.Complete(c.Request.Context(), &request)
 }
 
 var bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)

@@ -77,7 +77,7 @@ func TestCompletionIsRepeatedUntilTheRoleWorks(t *testing.T) {
 	role := f.launch("acme", f.begin(acmeToken, `{}`).LaunchURL)
 	for range 2 {
 		early := f.complete(acmeToken, role)
-		f.want(early, http.StatusAccepted, crossaccount.CodePropagating)
+		f.want(early, http.StatusConflict, crossaccount.CodePropagating)
 		if early.Header.Get("Retry-After") == "" {
 			t.Error("the answer does not say when to come back")
 		}

@@ -20,18 +20,13 @@ const (
 	codeInternal         crossaccount.Code = "internal"
 )
 
-// statuses are those of our own codes, and of one that we answer differently
-// from [crossaccount.StatusOf].
+// statuses are those of our own codes; [crossaccount.StatusOf] has the others.
 var statuses = map[crossaccount.Code]int{
 	codeUnauthenticated:  http.StatusUnauthorized,
 	codeNotFound:         http.StatusNotFound,
 	codeMethodNotAllowed: http.StatusMethodNotAllowed,
 	codeTooLarge:         http.StatusRequestEntityTooLarge,
 	codeRefusedByAWS:     http.StatusForbidden,
-
-	// Nothing is wrong, it only takes longer: the client sends the same request
-	// again after Retry-After.
-	crossaccount.CodePropagating: http.StatusAccepted,
 }
 
 // fail answers with an error, which customers may see as it is: its cause goes

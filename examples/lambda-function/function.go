@@ -112,7 +112,8 @@ func (f *function) start(ctx context.Context, r request) (any, error) {
 	return f.client.GenerateIntegrationURL(ctx, &in)
 }
 
-// complete verifies the role that the caller presents and takes it into use.
+// complete verifies the role that the caller presents and takes it into use. A
+// role that AWS does not know yet is answered with 409 and Retry-After.
 func (f *function) complete(ctx context.Context, r request) (any, error) {
 	var in crossaccount.VerificationRequest
 	if err := r.read(&in); err != nil {
@@ -121,16 +122,7 @@ func (f *function) complete(ctx context.Context, r request) (any, error) {
 	if err := r.own(&in.CustomerID); err != nil {
 		return nil, err
 	}
-	report, err := f.client.Verify(ctx, &in)
-	if err != nil {
-		return nil, err
-	}
-	if err := report.Err(); err != nil {
-		return nil, err
-	}
-	store := crossaccount.StoreCredentialsRequest(in)
-	store.IntegrationID = report.IntegrationID
-	return report, f.client.StoreCustomerCredentials(ctx, &store)
+	return f.client.Complete(ctx, &in)
 }
 
 // A Report is an object of the customer's.

@@ -102,7 +102,7 @@ func TestForeignRolesAreRefused(t *testing.T) {
 		code       crossaccount.Code
 	}{
 		// AWS refuses it; who uses it is not told.
-		{"the role of another customer", acmeRole, 202, crossaccount.CodePropagating},
+		{"the role of another customer", acmeRole, 409, crossaccount.CodePropagating},
 		{"a role that needs no external ID", lookAlike, 422, crossaccount.CodeExternalIDNotRequired},
 		{"a role of the vendor", brokerRole, 400, crossaccount.CodeInvalidRole},
 		{"another partition", "arn:aws-cn:iam::777788889999:role/Example", 400, crossaccount.CodeInvalidRole},
@@ -241,8 +241,8 @@ func TestAnAnswerComesBeforeTheTimeIsOver(t *testing.T) {
 		status int
 		code   crossaccount.Code
 	}{
-		{29 * time.Second, 202, crossaccount.CodePropagating},
-		{4 * time.Second, 202, crossaccount.CodePropagating},
+		{29 * time.Second, 409, crossaccount.CodePropagating},
+		{4 * time.Second, 409, crossaccount.CodePropagating},
 		{timeToAnswer, 503, crossaccount.CodeCancelled},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -12,8 +12,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/crossaccount/crossaccount"
 )
@@ -84,14 +82,9 @@ func newClient(lookup func(string) (string, bool), vendor aws.Config, storage cr
 	}
 	if role := env("BROKER_ROLE_ARN"); role != "" { // the function's own role
 		options = append(options, crossaccount.WithBrokerRole(role))
-		if probe := env("PROBE_ROLE_ARN"); probe != "" {
-			options = append(options, crossaccount.WithProbeRole(probe))
-		}
 	}
-	if role := env("PROBE_ROLE_ARN"); role != "" {
-		probe := vendor.Copy()
-		probe.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(vendor), role))
-		options = append(options, crossaccount.WithProbe(probe))
+	if role := env("PROBE_ROLE_ARN"); role != "" { // assumed with the function's role
+		options = append(options, crossaccount.WithProbeRole(role))
 	}
 	if role := env("CANARY_ROLE_ARN"); role != "" {
 		options = append(options, crossaccount.WithCanaryRole(role))
