@@ -64,8 +64,7 @@ func measureWorld(out io.Writer, s shape, samples int) error {
 		return err
 	}
 	snapshot = nil
-	var read time.Duration
-	read = spend(func() { snapshot, err = world.Read(bytes.NewReader(file.Bytes())) })
+	read := spend(func() { snapshot, err = world.Read(bytes.NewReader(file.Bytes())) })
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func TestReadRefuses(t *testing.T) {
 		"another format":    {`{"format": 2}`, `line 1, column 12: format: is 2`},
 		"unknown field":     {"{\"format\": 1,\n \"role\": []}", `line 2, column 10: role: is no field of a world; the fields are format, organizations`},
 		"field twice":       {`{"format": 1, "format": 1}`, `the field "format" is there twice`},
-		"unknown inside":    {`{"format": 1, "accounts": [{"id": "111111111111", "nmae": "x"}]}`, `line 1, column 51: accounts[0].nmae: is no field here; the fields are id, name, partition, complete`},
+		"unknown inside":    {`{"format": 1, "accounts": [{"id": "111111111111", "title": "x"}]}`, `line 1, column 51: accounts[0].title: is no field here; the fields are id, name, partition, complete`},
 		"twice inside":      {`{"format": 1, "accounts": [{"id": "111111111111", "id": "111111111111"}]}`, `accounts[0].id: is there twice`},
 		"missing":           {`{"format": 1, "accounts": [{}]}`, `accounts[0].id: is missing`},
 		"wrong type":        {`{"format": 1, "accounts": [{"id": 111111111111}]}`, `accounts[0].id: must be a string, not a number`},

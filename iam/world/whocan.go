@@ -126,10 +126,8 @@ type search struct {
 	principals map[*principal]bool
 	others     map[string]*caller
 
-	keys  *keySetter
-	input *eval.Input
-	list  []*eval.Policy
-	empty *eval.Policy
+	keys *keySetter
+	list []*eval.Policy
 }
 
 func (w *World) newSearch(q *Question, t *target) *search {
