@@ -162,7 +162,7 @@ func TestAuthenticationErrors(t *testing.T) {
 		{"s3, signature version 2", raw{method: "GET", target: s3URL, edit: func(r *http.Request) { r.Header.Set("Authorization", "AWS AKIA:abc") }}, 400, "InvalidRequest", "Please use AWS4-HMAC-SHA256."},
 		{"s3, other region", raw{method: "GET", target: s3URL, service: "s3", region: "eu-west-1", credentials: good}, 400, "AuthorizationHeaderMalformed", "the region 'eu-west-1' is wrong; expecting 'us-east-1'"},
 		{"s3, unsigned header", raw{method: "GET", target: s3URL, service: "s3", credentials: good, edit: func(r *http.Request) { r.Header.Set("X-Amz-Acl", "private") }}, 403, "AccessDenied", "There were headers present in the request which were not signed"},
-		{"service the sandbox lacks", raw{target: "https://sqs.us-east-1.amazonaws.com/", service: "sqs", credentials: good}, 501, "NotImplemented", "no service"},
+		{"service the sandbox lacks", raw{target: "https://rds.us-east-1.amazonaws.com/", service: "rds", credentials: good}, 501, "NotImplemented", "no service"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/sqsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ssmapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/stsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
@@ -55,6 +56,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	keys := kmsapi.New(s.directory, lockedReader{s})
 	secrets := secretsapi.New(s.directory, keys, lockedReader{s})
 	parameters := ssmapi.New(s.directory, keys)
+	queues := sqsapi.New(sqsapi.Options{Directory: s.directory, KMS: keys, Clock: s.clock, Random: lockedReader{s}})
 	stacks := cfnapi.New(cfnapi.Options{
 		Clock:    s.clock,
 		Random:   lockedReader{s},
@@ -64,6 +66,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		KMS:      keys,
 		Secrets:  secrets,
 		SSM:      parameters,
+		SQS:      queues,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
 	})
@@ -76,6 +79,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"kms":            {handler: keys, protocol: jsonProtocol, targets: []string{"TrentService"}},
 		"secretsmanager": {handler: secrets, protocol: jsonProtocol, targets: []string{"secretsmanager"}},
 		"ssm":            {handler: parameters, protocol: jsonProtocol, targets: []string{"AmazonSSM"}},
+		"sqs":            {handler: queues, protocol: jsonProtocol, targets: []string{"AmazonSQS"}},
 	}
 }
 

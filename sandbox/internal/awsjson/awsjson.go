@@ -60,6 +60,11 @@ type Table[S any] struct {
 	// DeniedStatus is the HTTP status of AccessDeniedException. Zero means
 	// 400, as most of these services answer.
 	DeniedStatus int
+
+	// QueryCodes are the codes that a service which spoke the query protocol
+	// once still sends in a header, by the codes it has now. Such services
+	// send that header with every error.
+	QueryCodes map[string]string
 }
 
 // List returns all operations, for documentation.
@@ -75,10 +80,28 @@ func (t *Table[S]) List() []overview.Operation {
 func (t *Table[S]) Serve(s S, w http.ResponseWriter, r *http.Request, c *authz.Call) {
 	out, err := t.dispatch(s, r, c)
 	if err != nil {
-		wire.WriteJSONError(w, c.RequestID, t.Refusal(err))
+		refused := t.Refusal(err)
+		if t.QueryCodes != nil {
+			w.Header().Set("X-Amzn-Query-Error", t.queryCode(refused))
+		}
+		wire.WriteJSONError(w, c.RequestID, refused)
 		return
 	}
 	wire.WriteJSON(w, t.Version, c.RequestID, http.StatusOK, out)
+}
+
+// queryCode is the old code and whose fault it was.
+//
+// https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#awsquerycompatible-trait
+func (t *Table[S]) queryCode(e *wire.Error) string {
+	code, ok := t.QueryCodes[e.Code]
+	if !ok {
+		code = e.Code
+	}
+	if e.Status >= http.StatusInternalServerError {
+		return code + ";Receiver"
+	}
+	return code + ";Sender"
 }
 
 // Refusal words an error as the service answers it: the one AccessDenied of

@@ -15,6 +15,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/sqsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ssmapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
@@ -37,6 +38,7 @@ type Options struct {
 	KMS     *kmsapi.Service
 	Secrets *secretsapi.Service
 	SSM     *ssmapi.Service
+	SQS     *sqsapi.Service
 
 	// IAMDelay is how long changes of principals take until policies may name
 	// them. Operations wait that long for principals made by the same stack.
