@@ -3,6 +3,7 @@ package eval
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
@@ -15,18 +16,37 @@ type Change struct {
 	Level int // of an SCP
 
 	// Nearest is the statement that almost allowed the request: everything
-	// matched but Mismatch. Nil if there is none; then Add is the smaller change.
+	// matched but Mismatch, and if that did too, nothing would have to be added.
+	// Nil if there is none; then Add is the smallest change.
 	Nearest  *StatementExplanation
 	Mismatch *Mismatch
+
+	// Edit is the nearest statement with that one thing changed. It is nil if the
+	// request has to change instead, namely to meet a condition. It has all
+	// conditions of the statement as written; only its JSON hides external IDs.
+	Edit *iam.Statement
 
 	// Add is a statement that would do, for this request and nothing else, in a
 	// policy of version 2012-10-17.
 	Add iam.Statement
 }
 
-// MarshalJSON writes the change with its text, and the statement to add as a
-// policy document.
+// MarshalJSON writes the change with its text, and the statements as policy
+// documents.
 func (c Change) MarshalJSON() ([]byte, error) {
+	document := func(s *iam.Statement) *iam.Policy {
+		if s == nil {
+			return nil
+		}
+		shown := *s
+		shown.Conditions = slices.Clone(s.Conditions)
+		for i := range shown.Conditions {
+			if c := &shown.Conditions[i]; strings.EqualFold(c.Key, externalIDKey) {
+				c.Values = []string{hidden}
+			}
+		}
+		return &iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{shown}}
+	}
 	return json.Marshal(struct {
 		Side     Side                  `json:"side"`
 		Layer    Layer                 `json:"layer"`
@@ -34,8 +54,9 @@ func (c Change) MarshalJSON() ([]byte, error) {
 		Text     string                `json:"text"`
 		Nearest  *StatementExplanation `json:"nearest,omitempty"`
 		Mismatch *Mismatch             `json:"mismatch,omitempty"`
+		Edit     *iam.Policy           `json:"edit,omitempty"`
 		Policy   *iam.Policy           `json:"policy"`
-	}{c.Side, c.Layer, c.Level, c.String(), c.Nearest, c.Mismatch, &iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{c.Add}}})
+	}{c.Side, c.Layer, c.Level, c.String(), c.Nearest, c.Mismatch, document(c.Edit), document(&c.Add)})
 }
 
 // String says what to change.
@@ -85,12 +106,13 @@ func (x *Explanation) changes(in *Input) []Change {
 	trial := *in
 	var changes []Change
 	for d := x.Decision; d.Verdict == ImplicitlyDenied; d = Decide(&trial) {
-		add := statementFor(in.Request, d.Layer)
+		before, add := trial, statementFor(in.Request, d.Layer)
 		if len(changes) > 2*maxRefs || !trial.with(d.Layer, int(d.Level), add) {
 			return nil
 		}
 		c := Change{Side: sideOf(d.Layer), Layer: d.Layer, Level: int(d.Level), Add: add}
-		c.Nearest, c.Mismatch = x.nearest(d.Layer, int(d.Level))
+		after := Decide(&trial)
+		c.smaller(x, &before, &after)
 		changes = append(changes, c)
 	}
 	if d := Decide(&trial); d.Verdict != Allowed {
@@ -99,21 +121,131 @@ func (x *Explanation) changes(in *Input) []Change {
 	return changes
 }
 
-// nearest finds the Allow statement of a layer that missed in one thing only.
-func (x *Explanation) nearest(layer Layer, level int) (*StatementExplanation, *Mismatch) {
+// smaller looks for a statement of the layer that missed in one thing only, and
+// whose change would lead as far as the addition did.
+func (c *Change) smaller(x *Explanation, before *Input, added *Decision) {
 	for i := range x.Layers {
 		l := &x.Layers[i]
-		if l.Layer != layer || l.Level != level {
+		if l.Layer != c.Layer || l.Level != c.Level {
 			continue
 		}
 		for j := range l.Statements {
 			s := &l.Statements[j]
-			if s.Effect == iam.Allow && s.Outcome == NotMatched && len(s.Mismatches) == 1 {
-				return s, &s.Mismatches[0]
+			if s.Effect != iam.Allow || s.Outcome != NotMatched || len(s.Mismatches) != 1 {
+				continue
 			}
+			m := &s.Mismatches[0]
+			edited, ok := edit(s.Statement, m, before.Request, &c.Add)
+			trial := *before
+			if !ok || !trial.replace(s.Statement, edited) {
+				continue
+			}
+			if d := Decide(&trial); d.Verdict != added.Verdict || d.Layer != added.Layer || d.Level != added.Level {
+				continue
+			}
+			c.Nearest, c.Mismatch = s, m
+			if m.Element != "Condition" {
+				c.Edit = &edited
+			}
+			return
 		}
 	}
-	return nil, nil
+}
+
+// edit returns the statement with the element changed that did not match; a
+// condition is left out, as if it were met.
+func edit(ref StatementRef, m *Mismatch, r *iam.Request, add *iam.Statement) (iam.Statement, bool) {
+	s := *ref.Statement()
+	e := newEnv(&Input{Request: r})
+	compiled := &ref.Policy.statements[ref.Index]
+	switch m.Element {
+	case "Action":
+		s.Action = with(s.Action, r.Action)
+	case "NotAction":
+		s.NotAction = without(s.NotAction, func(i int) bool { return compiled.actions[i].match(e.lowerAction()) })
+		return s, len(s.NotAction) > 0
+	case "Resource":
+		resource := literally(r.Resource)
+		if ref.Policy.source.Version != iam.Version2012 {
+			resource = r.Resource // the version has no ${*}
+		}
+		s.Resource = with(s.Resource, resource)
+	case "NotResource":
+		s.NotResource = without(s.NotResource, func(i int) bool { return compiled.resources[i].matchResource(&e) != no })
+		return s, len(s.NotResource) > 0
+	case "Principal":
+		if add.Principal == nil {
+			return s, false // an endpoint policy, whose additions name nobody
+		}
+		p := *s.Principal
+		p.All = p.All || add.Principal.All
+		p.AWS, p.Service, p.Federated = with(p.AWS, add.Principal.AWS...), with(p.Service, add.Principal.Service...), with(p.Federated, add.Principal.Federated...)
+		s.Principal = &p
+	case "Condition":
+		s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c iam.Condition) bool { return c.Operator == m.Operator && c.Key == m.Key })
+	default:
+		return s, false
+	}
+	return s, true
+}
+
+func with(list []string, more ...string) []string { return append(slices.Clip(list), more...) }
+
+// without leaves out the values at which matches reports true.
+func without(list []string, matches func(i int) bool) []string {
+	var rest []string
+	for i, v := range list {
+		if !matches(i) {
+			rest = append(rest, v)
+		}
+	}
+	return rest
+}
+
+// replace puts another statement in the place of one. It reports false if the
+// policy is not there any more, as after an addition to it.
+func (in *Input) replace(ref StatementRef, s iam.Statement) bool {
+	p := ref.Policy
+	source := p.source
+	source.Statements = slices.Clone(source.Statements)
+	source.Statements[ref.Index] = s
+	compiled, err := Compile(&source, p.kind, p.name)
+	if err != nil {
+		return false
+	}
+	single := func(at **Policy) bool {
+		if *at != p {
+			return false
+		}
+		*at = compiled
+		return true
+	}
+	list := func(at *[]*Policy) bool {
+		i := slices.Index(*at, p)
+		if i >= 0 {
+			*at = slices.Clone(*at)
+			(*at)[i] = compiled
+		}
+		return i >= 0
+	}
+	switch ref.Layer {
+	case LayerIdentity:
+		return list(&in.Identity)
+	case LayerSession:
+		return list(&in.Session)
+	case LayerBoundary:
+		return single(&in.Boundary)
+	case LayerEndpoint:
+		return single(&in.Endpoint)
+	case LayerResource:
+		return single(&in.Resource)
+	case LayerServiceControl:
+		if int(ref.Level) < len(in.ServiceControl) {
+			in.ServiceControl = slices.Clone(in.ServiceControl)
+			return list(&in.ServiceControl[ref.Level])
+		}
+	}
+	return false
 }
 
 // statementFor returns the statement that allows exactly the request in a

@@ -280,8 +280,12 @@ func explainStatement(e *env, ref StatementRef) (StatementExplanation, tri) {
 	return s, outcome
 }
 
-// hidden replaces values that must not be shown.
-const hidden = "(hidden)"
+const (
+	externalIDKey = "sts:externalid"
+
+	// hidden replaces values that must not be shown.
+	hidden = "(hidden)"
+)
 
 // explainCondition describes a condition that is not met. The values of
 // sts:ExternalId are secrets between two parties, and explanations end up in
@@ -306,7 +310,7 @@ func explainCondition(e *env, written *iam.Condition, c *condition) Mismatch {
 	if m.Unknown = unknownKeys(e.context, c.patterns); state == iam.KeyUnknown && !slices.Contains(m.Unknown, c.key) {
 		m.Unknown = append([]string{c.key}, m.Unknown...)
 	}
-	if c.key == "sts:externalid" {
+	if c.key == externalIDKey {
 		m.Wanted = []string{hidden}
 		if m.Found != nil {
 			m.Found = []string{hidden}

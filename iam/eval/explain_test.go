@@ -88,6 +88,19 @@ func TestExternalIDsNeverShow(t *testing.T) {
 			if strings.Contains(text, "vendor-") {
 				t.Errorf("the explanation shows an external ID:\n%s", text)
 			}
+			stranger := *r
+			stranger.Principal.ARN, stranger.Principal.Account = "arn:aws:iam::777788889999:role/other", "777788889999"
+			x = eval.Explain(&eval.Input{Request: &stranger, Identity: []*eval.Policy{identity}, Resource: trust})
+			if data, err = json.Marshal(x); err != nil {
+				t.Fatal(err)
+			}
+			if name == "right" && (len(x.Changes) != 1 || x.Changes[0].Edit == nil) {
+				t.Errorf("no edit is suggested that makes the trust policy name another role:\n%s", data)
+			}
+			if text := x.String() + string(data); strings.Contains(text, "vendor-") {
+				t.Errorf("the explanation for a stranger shows an external ID:\n%s", text)
+			}
+			x = eval.Explain(&eval.Input{Request: r, Identity: []*eval.Policy{identity}, Resource: trust})
 			if name == "wrong" && !strings.Contains(x.String(), "(hidden)") {
 				t.Errorf("the explanation does not say that something is hidden:\n%s", x)
 			}

@@ -450,7 +450,7 @@ func TestUnknownKeysAreHonest(t *testing.T) {
 // Applying the suggested changes, and nothing else, allows the request; and
 // without any one of them it stays denied.
 func TestChangesFlipImplicitDenials(t *testing.T) {
-	suggested := 0
+	suggested, edited := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		q := draw(t)
 		in := q.input(t)
@@ -466,6 +466,16 @@ func TestChangesFlipImplicitDenials(t *testing.T) {
 		if got := q.with(x.Changes).verdict(t); got != eval.Allowed {
 			t.Fatalf("after all changes it is %s\n%s", got, x)
 		}
+		for i, c := range x.Changes {
+			if c.Edit == nil {
+				continue
+			}
+			edited++
+			others := slices.Delete(slices.Clone(x.Changes), i, i+1)
+			if got := q.with(others).editing(&c).verdict(t); got != eval.Allowed {
+				t.Fatalf("with the edit of change %d instead of its addition it is %s\n%s", i, got, x)
+			}
+		}
 		for i := range x.Changes {
 			fewer := slices.Delete(slices.Clone(x.Changes), i, i+1)
 			if got := q.with(fewer).verdict(t); got == eval.Allowed {
@@ -473,9 +483,24 @@ func TestChangesFlipImplicitDenials(t *testing.T) {
 			}
 		}
 	})
-	if suggested == 0 {
-		t.Error("no change was ever suggested")
+	if suggested == 0 || edited == 0 {
+		t.Errorf("%d changes were ever suggested, %d edits", suggested, edited)
 	}
+}
+
+// editing replaces the nearest statement of a change by its edit.
+func (q *question) editing(c *eval.Change) *question {
+	source := c.Nearest.Statement.Policy.Source()
+	return q.each(func(p *iam.Policy) *iam.Policy {
+		// A compiled policy shares its statements with what it was compiled from.
+		if len(p.Statements) < len(source.Statements) || &p.Statements[0] != &source.Statements[0] {
+			return p
+		}
+		e := *p
+		e.Statements = slices.Clone(p.Statements)
+		e.Statements[c.Nearest.Index] = *c.Edit
+		return &e
+	})
 }
 
 // with applies changes by adding policies and statements as their text says.
