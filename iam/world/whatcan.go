@@ -137,6 +137,10 @@ func (g *gatherer) patterns() {
 		list = slices.DeleteFunc(list, func(a *reference.Action) bool {
 			return !appliesTo(a, resource) || isRole && a.Service == "sts"
 		})
+		if holder := g.policyHolder(resource, nil); holder != nil && holder.policy != nil {
+			g.askOnce(resource, list)
+			continue
+		}
 		g.ask(resource, g.patternTarget(resource), list, false)
 	}
 }
@@ -212,12 +216,35 @@ func (g *gatherer) resources() {
 		if service == "s3" && !strings.Contains(arn, "/") {
 			asked = append(asked, arn+"/*")
 		}
+		asked = append(asked, patternsInside(r, asked)...)
 		for _, resource := range asked {
 			if g.wanted(resource) {
 				g.askKnown(resource, service)
 			}
 		}
 	}
+}
+
+// patternsInside returns what the resource's policy allows something on that is a
+// part of the resource, such as the objects below a prefix.
+func patternsInside(r *resource, known []string) []string {
+	if r.policy == nil {
+		return nil
+	}
+	var found []string
+	source := r.policy.eval().Source()
+	for i := range source.Statements {
+		if source.Statements[i].Effect != iam.Allow {
+			continue
+		}
+		for _, pattern := range source.Statements[i].Resource {
+			rest, inside := strings.CutPrefix(pattern, known[0])
+			if inside && rest != "" && strings.ContainsAny(rest[:1], "/:") && !slices.Contains(known, pattern) && !slices.Contains(found, pattern) {
+				found = append(found, pattern)
+			}
+		}
+	}
+	return found
 }
 
 // namedServices returns the services the principal's own policies name, nil if
@@ -252,6 +279,17 @@ func serviceOf(arn string) string {
 		return ""
 	}
 	return a.Service
+}
+
+// askOnce asks about a pattern inside a resource of the world, with the
+// resource's policy, unless [gatherer.resources] will.
+func (g *gatherer) askOnce(pattern string, actions []*reference.Action) {
+	for arn, r := range g.World.resources {
+		if slices.Contains(patternsInside(r, []string{arn}), pattern) {
+			return
+		}
+	}
+	g.ask(pattern, g.knownTarget(pattern), actions, true)
 }
 
 func (g *gatherer) askKnown(resource, service string) {
