@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/crossaccount/crossaccount/iam"
@@ -167,6 +168,19 @@ func (r StatementRef) Statement() *iam.Statement { return &r.Policy.source.State
 // policy was not parsed.
 func (r StatementRef) Position() iam.Position {
 	return r.Policy.source.Position(fmt.Sprintf("Statement[%d]", r.Index))
+}
+
+// MarshalJSON writes where the statement stands: layer and level, the policy's
+// name, the statement's index, and its Sid and line if they are known.
+func (r StatementRef) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Layer  Layer  `json:"layer"`
+		Level  int8   `json:"level"`
+		Policy string `json:"policy"`
+		Index  int32  `json:"index"`
+		Sid    string `json:"sid,omitempty"`
+		Line   int    `json:"line,omitempty"`
+	}{r.Layer, r.Level, r.Policy.name, r.Index, r.Sid(), r.Position().Line})
 }
 
 // String returns something like `"bucket-policy" statement 2 (AllowReaders)`.

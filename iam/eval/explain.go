@@ -14,6 +14,9 @@ import (
 type Explanation struct {
 	Decision Decision `json:"decision"`
 
+	// Deciding holds the statements that decided, as [Decision.Statements] says.
+	Deciding []StatementRef `json:"deciding"`
+
 	Principal        string        `json:"principal"`
 	PrincipalAccount iam.AccountID `json:"principal_account,omitempty"`
 	Action           string        `json:"action"`
@@ -152,6 +155,7 @@ func Explain(in *Input) *Explanation {
 		Notes:            e.notes(in),
 		roleAssumption:   e.isRoleAssumption(),
 	}
+	x.Deciding = append([]StatementRef{}, x.Decision.Statements()...)
 	if e.principal.Type == iam.PrincipalAnonymous {
 		x.Principal = "anonymous"
 	}

@@ -17,8 +17,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestExplanations compares the text for the cases in testdata/explain with the
-// golden files beside them.
+// TestExplanations compares the text and the JSON of the cases in
+// testdata/explain with the golden files beside them and in its folder json.
+// Programs read the JSON: a field may be added, none may change.
 func TestExplanations(t *testing.T) {
 	files, err := filepath.Glob("testdata/explain/*.json")
 	if err != nil || len(files) == 0 {
@@ -39,21 +40,30 @@ func TestExplanations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := eval.Explain(in).String()
-			golden := strings.TrimSuffix(file, ".json") + ".txt"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
+			x := eval.Explain(in)
+			compareGolden(t, strings.TrimSuffix(file, ".json")+".txt", x.String())
+			data, err := json.MarshalIndent(x, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("the explanation changed (-want +got); run with -update if it is better:\n%s", diff)
-			}
+			compareGolden(t, filepath.Join("testdata/explain/json", filepath.Base(file)), string(data)+"\n")
 		})
+	}
+}
+
+func compareGolden(t *testing.T, golden, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s: the explanation changed (-want +got); run with -update if it is better:\n%s", golden, diff)
 	}
 }
 
