@@ -30,13 +30,15 @@ var lintExtensions = []string{".json", ".yaml", ".yml", ".template", ".tfstate",
 
 // collect lists the files below the paths, in the order of paths and names.
 func (l *linter) collect(paths []string) (targets []lintTarget, skipped []lintedFile, err error) {
-	seen := make(map[string]bool)
-	add := func(t ...lintTarget) {
-		for _, t := range t {
-			if !seen[t.name] {
-				seen[t.name] = true
-				targets = append(targets, t)
+	at := make(map[string]int)
+	add := func(more ...lintTarget) {
+		for _, t := range more {
+			if i, seen := at[t.name]; seen {
+				targets[i].named = targets[i].named || t.named
+				continue
 			}
+			at[t.name] = len(targets)
+			targets = append(targets, t)
 		}
 	}
 	for _, p := range paths {
