@@ -310,6 +310,7 @@ func (a *assembler) fill(s *Stack) {
 		s.Grants = union(s.Grants, u.grants)
 		owner, app := a.ownersOf(u)
 		owners[owner], apps[app] = true, true
+		s.Then = append(s.Then, u.then...)
 		if u.apply != nil {
 			a.applyDocument(s, u)
 			continue
@@ -441,6 +442,16 @@ func (a *assembler) applyDocument(s *Stack, u *unit) {
 		return out
 	}
 	one := Apply{Title: u.apply.title, File: at, Policy: u.apply.document, After: u.apply.after, Put: command(u.apply.put, at), Remove: command(u.apply.remove, at)}
+	if u.apply.wrap != nil {
+		data, err := u.apply.wrap(u.apply.document)
+		if err != nil {
+			a.report(a.m.problem(RuleValue, u.path, "compile for cloudformation", "the %s: %v", u.apply.title, err))
+		}
+		one.Data = data
+		if one.After != nil {
+			one.AfterData, _ = u.apply.wrap(one.After) // it is a part of what was wrapped
+		}
+	}
 	if one.After != nil {
 		one.Remove = command(u.apply.remove, removedFile(at))
 	}

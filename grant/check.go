@@ -113,12 +113,18 @@ func (c *checking) concrete(s string) string {
 	})
 }
 
-func (c *checking) concretePolicy(p *iam.Policy) *iam.Policy {
+func (c *checking) concretePolicy(d *Document) *iam.Policy {
+	p := d.Policy
 	out := &iam.Policy{Version: p.Version, Statements: slices.Clone(p.Statements)}
 	for i := range out.Statements {
 		s := &out.Statements[i]
 		if s.Resource != nil {
 			s.Resource = c.concreteAll(s.Resource)
+			for k, r := range s.Resource {
+				if rest, ok := strings.CutPrefix(r, "execute-api:/"); ok {
+					s.Resource[k] = c.concrete(d.Resource) + "/" + rest
+				}
+			}
 		}
 		s.Conditions = slices.Clone(s.Conditions)
 		for k := range s.Conditions {
@@ -138,7 +144,7 @@ func (c *checking) concreteAll(list []string) []string {
 
 func (c *checking) compile() error {
 	for _, d := range c.plan.documents {
-		p, err := eval.Compile(c.concretePolicy(d.Policy), d.Kind, d.Title)
+		p, err := eval.Compile(c.concretePolicy(d), d.Kind, d.Title)
 		if err != nil {
 			return fmt.Errorf("the %s: %w", d.Title, err)
 		}
@@ -179,7 +185,7 @@ func (c *checking) questions(e *edge) []question {
 		caller = roleARN(e.principal.site, "", "anyone")
 	}
 	if e.assume != "" {
-		assume := question{action: "sts:AssumeRole", resource: e.assume, pattern: e.assume, account: e.resource.site.ID, caller: caller,
+		assume := question{action: "sts:AssumeRole", resource: e.assume, pattern: e.assume, account: e.resource.site.ID, caller: caller, organization: e.organization,
 			identity: c.identityOf(e), on: c.policy(iam.KindTrust, e.assume), open: openTrust}
 		if e.externalID != "" {
 			assume.conditions = condition("StringEquals", "sts:ExternalId", e.externalID)
@@ -224,18 +230,16 @@ type question struct {
 	conditions       []iam.Condition
 	identity         []*eval.Policy
 	on               *eval.Policy // the resource's policy, nil if it has none
+	organization     string       // of the caller, if it is known
 	open             *eval.Policy // stands for it when the other side is tried alone
 	pattern          string       // the resource as the policy says it
 	consumerOnly     bool
 }
 
 func (c *checking) question(e *edge, h heldRight, caller, action, resource string) question {
-	q := question{action: action, pattern: c.concrete(resource), account: e.resource.site.ID, caller: caller, conditions: h.conditions, open: openResource}
+	q := question{action: action, organization: e.organization, pattern: c.concrete(resource), account: e.resource.site.ID, caller: caller, conditions: h.conditions, open: openResource}
 	q.resource = sampleOf(q.pattern)
-	at := e.resource.arn
-	if h.right.part == fanOutPart {
-		at = e.resource.fanOut
-	}
+	at := e.resource.partARN(h.right.part)
 	if h.key {
 		at = e.resource.key.arn
 	}
@@ -307,10 +311,19 @@ func (c *checking) ask(e *edge, q question) {
 	if other, ok := otherResource(e, q); ok {
 		neighbour("another resource", func(n *question) { n.resource = other }, true, false)
 	}
+	if near := e.resource.kind.near; near != nil && strings.HasPrefix(q.action, e.resource.kind.service+":") && !strings.HasPrefix(q.action, "sts:") {
+		for _, other := range near(e.resource, q.resource) {
+			neighbour("another part of the resource", func(n *question) { n.resource = other }, true, true)
+		}
+	}
 	neighbour("the same role in another account", func(n *question) {
-		n.caller = strings.Replace(n.caller, ":"+e.principal.site.ID+":", ":000000000000:", 1)
+		n.caller, n.organization = strings.Replace(n.caller, ":"+e.principal.site.ID+":", ":000000000000:", 1), ""
 	}, false, true)
-	if e.trust != "account" {
+	switch e.trust {
+	case "account":
+	case "organization":
+		neighbour("another organization", func(n *question) { n.organization = "o-otherother00" }, false, true)
+	default:
 		neighbour("another role of the account", func(n *question) { n.caller += "-other" }, false, true)
 	}
 	for i := range q.conditions {
@@ -432,6 +445,9 @@ func (c *checking) request(e *edge, q question) *iam.Request {
 	}
 	r.Context.Set("aws:PrincipalArn", q.caller)
 	r.Context.Set("aws:PrincipalAccount", string(role.Account))
+	if q.organization != "" {
+		r.Context.Set("aws:PrincipalOrgID", q.organization)
+	}
 	for _, cond := range q.conditions {
 		if cond.Operator == "Null" || len(cond.Values) == 0 {
 			continue
@@ -455,17 +471,21 @@ func (c *checking) lint() {
 			if !slices.Contains(d.Grants, e.grant.Name) {
 				continue
 			}
+			if e.resource.decl.CORS && d.Service == "execute-api" {
+				o.Suppressions = append(o.Suppressions, lint.Suppression{ID: "GX-P01", Reason: "preflight requests have no credentials, and cors asks for them"})
+			}
 			for _, w := range e.grant.Waive {
 				o.Suppressions = append(o.Suppressions, lint.Suppression{ID: w.Rule, Reason: w.Reason})
 			}
-			if e.trust == "account" {
+			if e.trust == "account" || e.trust == "organization" {
 				for _, id := range []string{RulePrincipals, RuleExternalID} {
 					o.Suppressions = append(o.Suppressions, lint.Suppression{ID: id, Reason: "the manifest gives the whole account this access"})
 				}
 			}
 		}
-		for _, f := range lint.Policy(c.concretePolicy(d.Policy), o) {
-			if f.Severity >= lint.Warning {
+		for _, f := range lint.Policy(c.concretePolicy(d), o) {
+			// A waiver is about a grant, not about each of its documents.
+			if f.Severity >= lint.Warning && f.ID != "GX-X02" {
 				c.report.Findings = append(c.report.Findings, DocumentLint{d.Title, d.Grants, f})
 			}
 		}

@@ -26,6 +26,9 @@ func (p *Plan) DeployCommands(s *Stack) []string {
 			all = append(all, s.aws(a.Put))
 		}
 	}
+	for _, c := range s.Then {
+		all = append(all, s.aws(c))
+	}
 	return all
 }
 
@@ -35,6 +38,9 @@ func (p *Plan) DeleteCommands(s *Stack) []string {
 	for _, a := range s.Applies {
 		if len(a.Remove) > 0 {
 			all = append(all, s.aws(a.Remove))
+			for _, c := range s.Then {
+				all = append(all, s.aws(c))
+			}
 		}
 	}
 	switch {

@@ -87,6 +87,7 @@ type unit struct {
 	path   string        // in the manifest
 	kind   template.Kind // nil for commands; strings may contain unitValues
 	apply  *apply        // nil for resources
+	then   [][]string    // commands that follow
 	needs  []string      // units that must exist before, besides those that kind refers to
 	blame  map[string]string
 	grants []string
@@ -102,6 +103,7 @@ type apply struct {
 	file        string
 	document    *iam.Policy
 	put, remove []string
+	wrap        func(*iam.Policy) ([]byte, error)
 	after       *iam.Policy // what is put in its place when it is removed
 }
 
@@ -134,6 +136,7 @@ type builder struct {
 	placeOrder []string
 	roles      map[string]*roleUnit
 	roleOrder  []string
+	created    []*instance // resources that the plan creates
 	problems   problems
 }
 
@@ -162,6 +165,9 @@ func (b *builder) createResource(i *instance, e *edge) {
 	}
 	t := i.kind.create
 	g := &template.Generic{TypeName: t.cloudFormation, Attributes: map[string]string{"Arn": t.arnAttribute, "Name": "Ref"}}
+	if t.arnAttribute == "" {
+		g.Attributes = map[string]string{}
+	}
 	if t.idAttribute != "" {
 		g.Attributes["Id"] = t.idAttribute
 	}
@@ -191,6 +197,9 @@ func (b *builder) createResource(i *instance, e *edge) {
 	}
 	if !hasKey(g.Properties, "Tags") {
 		g.Properties.Add("Tags", tagList(b.tags(b.ownerOf(i), i.app, i.stage, nil)))
+	}
+	if _, ok := b.units[i.unitKey()]; !ok {
+		b.created = append(b.created, i)
 	}
 	b.unit(&unit{key: i.unitKey(), id: camel(i.name), site: i.site, stage: i.stage, phase: phase, path: i.path, kind: g, grants: []string{e.grant.Name}})
 }
@@ -258,6 +267,15 @@ func (b *builder) finish() {
 			b.resourcePolicy(p)
 		}
 	}
+	for _, i := range b.created {
+		if also := i.kind.create.also; also != nil {
+			owner := b.units[i.unitKey()]
+			for _, u := range also(b, i, owner.kind.(*template.Generic)) {
+				u.grants = owner.grants
+				b.unit(u)
+			}
+		}
+	}
 	for _, key := range b.roleOrder {
 		b.finishRole(b.roles[key])
 	}
@@ -271,8 +289,11 @@ func (b *builder) resourcePolicy(p *place) {
 		phase = phaseKeys
 	}
 	u := unit{key: p.key, id: camel(i.name, "Policy"), site: i.site, stage: i.stage, phase: phase, path: p.path, grants: p.grants(), blame: p.needs, needs: sortedKeys(p.needs)}
-	if p.part != "" {
+	switch p.part {
+	case fanOutPart:
 		u.id = camel(i.name, p.grants()[0], "ConsumerPolicy")
+	case domainPart:
+		u.id = camel(i.decl.Domain, "DomainPolicy")
 	}
 	document := p.policy()
 	switch {
@@ -305,7 +326,10 @@ func (b *builder) resourcePolicy(p *place) {
 		owner.needs = union(owner.needs, u.needs)
 		owner.blame = p.needs
 	default:
-		u.apply = &apply{title: p.title, document: document, put: t.put(i, p.part)}
+		u.apply = &apply{title: p.title, document: document, put: t.put(i, p.part), wrap: t.wrap}
+		if t.then != nil {
+			u.then = t.then(i)
+		}
 		if after := p.withoutGrants(); len(after.Statements) > 0 {
 			u.apply.remove, u.apply.after = t.put(i, p.part), after
 		} else if t.remove != nil {
@@ -340,6 +364,9 @@ func (b *builder) terraformPolicy(u unit, p *place, document *iam.Policy) {
 			b.unit(&one)
 		}
 		return
+	}
+	if t.then != nil {
+		u.then = t.then(i)
 	}
 	u.kind = &template.Generic{TypeName: i.kind.title + " policy", Terraform: []template.Block{t.terraform(i, p.part, document)}}
 	b.unit(&u)

@@ -141,6 +141,9 @@ func keyRights(e *edge) []heldRight {
 // roleName is the name of the role that a consumer assumes, unless the grant
 // says otherwise.
 func (k *kind) roleName(e *edge) string {
+	if k.roleNames != nil {
+		return k.roleNames(e)
+	}
 	return "{access}-{resource}-{stage}-by-{consumer}-{consumer_stage}"
 }
 
@@ -155,6 +158,8 @@ func (e *edge) who() (*iam.Principals, []iam.Condition) {
 	switch {
 	case e.trust == "named" && !e.principal.account:
 		return &iam.Principals{AWS: []string{e.principal.arn}}, nil
+	case e.trust == "organization":
+		return &iam.Principals{All: true}, condition("StringEquals", "aws:PrincipalOrgID", e.organization)
 	case e.trust == "account":
 		return &iam.Principals{AWS: []string{root}}, nil
 	}
@@ -173,11 +178,7 @@ func (e *edge) named() string {
 // resourceStatement adds to the policy of the resource.
 func (b *builder) resourceStatement(e *edge, h heldRight) {
 	i, t := e.resource, e.resource.kind.policy
-	part := ""
-	if h.right.part == fanOutPart {
-		part = i.fanOut
-	}
-	p := b.resourcePlace(i, h.right.part, part, e)
+	p := b.resourcePlace(i, h.right.part, e)
 	actions := [][]string{h.right.actions}
 	if t.single && t.unconditional {
 		actions = nil // one permission has one action
@@ -192,6 +193,10 @@ func (b *builder) resourceStatement(e *edge, h heldRight) {
 		s.Principal, s.Conditions = principals, append(s.Conditions, narrowed...)
 		s.Conditions = append(s.Conditions, endpoints(e)...)
 		switch {
+		case t.local != nil:
+			for n := range s.Resource {
+				s.Resource[n] = t.local(i, s.Resource[n])
+			}
 		case t.bare:
 			s.Resource = nil
 		case t.star:
@@ -212,7 +217,7 @@ func endpoints(e *edge) []iam.Condition {
 
 // keyStatement adds to the policy of the key that encrypts the resource.
 func (b *builder) keyStatement(e *edge, h heldRight) {
-	p := b.resourcePlace(e.resource.key, "", "", e)
+	p := b.resourcePlace(e.resource.key, "", e)
 	s := allow(camel("Use", "For", e.resource.name), h)
 	principals, narrowed := e.who()
 	s.Principal, s.Conditions, s.Resource = principals, append(s.Conditions, narrowed...), []string{"*"}

@@ -70,10 +70,7 @@ func (e *edge) given() Given {
 func (b *builder) listDocuments(p *Plan) {
 	for _, key := range b.placeOrder {
 		place := b.places[key]
-		d := &Document{Title: place.title, Account: place.inst.site.ID, Kind: iam.KindResource, Service: place.inst.kind.policy.service, Resource: place.inst.arn, Policy: place.policy(), Grants: place.grants()}
-		if place.part != "" {
-			d.Resource = place.part
-		}
+		d := &Document{Title: place.title, Account: place.inst.site.ID, Kind: iam.KindResource, Service: place.inst.kind.policy.service, Resource: place.inst.partARN(place.part), Policy: place.policy(), Grants: place.grants()}
 		p.documents = append(p.documents, d)
 	}
 	for _, key := range b.roleOrder {

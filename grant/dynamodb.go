@@ -49,6 +49,7 @@ func dynamoTable() *kind {
 			}},
 		},
 		narrowing:  []string{"indexes", "keys", "attributes"},
+		near:       func(i *instance, _ string) []string { return []string{i.arn + "/index/another"} },
 		encryption: "aws-owned", via: "dynamodb",
 		policy: &policyType{
 			service: "dynamodb", property: "ResourcePolicy.PolicyDocument",

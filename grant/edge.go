@@ -19,22 +19,35 @@ type site struct {
 
 // An instance is a resource in one stage.
 type instance struct {
-	name     string // in the manifest
-	decl     *Resource
-	kind     *kind
-	app      string
-	stage    string
-	site     *site
-	physical string    // its name in AWS, "" if only AWS knows it
-	id       string    // its id in AWS; a symbol if the resource is created
-	arn      string    // may contain symbols
-	key      *instance // that encrypts it, or nil
-	path     string    // in the manifest
-	fanOut   string    // ARN of the stream consumer of the grant being compiled
+	name      string // in the manifest
+	decl      *Resource
+	kind      *kind
+	app       string
+	stage     string
+	site      *site
+	physical  string    // its name in AWS, "" if only AWS knows it
+	id        string    // its id in AWS; a symbol if the resource is created
+	arn       string    // may contain symbols
+	key       *instance // that encrypts it, or nil
+	path      string    // in the manifest
+	apiStages []string  // of an API, that grants name
+	fanOut    string    // ARN of the stream consumer of the grant being compiled
 }
 
 // created reports whether the resource is created by the plan.
 func (i *instance) created() bool { return i.decl.Create != nil }
+
+// partARN returns the ARN of a part of the resource that has a policy of its
+// own; "" is the resource itself.
+func (i *instance) partARN(part string) string {
+	switch part {
+	case fanOutPart:
+		return i.fanOut
+	case domainPart:
+		return i.domainARN()
+	}
+	return i.arn
+}
 
 // unitKey identifies the unit that creates the resource.
 func (i *instance) unitKey() string { return "resource/" + i.name + "/" + i.stage }
@@ -84,7 +97,8 @@ type edge struct {
 	assume   string // ARN of the role in the resource's account, for via role
 	rights   []heldRight
 
-	externalID string // that the consumer sends when it assumes a role, or ""
+	organization string // of the consumer, or ""
+	externalID   string // that the consumer sends when it assumes a role, or ""
 }
 
 // A heldRight is a right of an edge with its resources and conditions, kept so
@@ -130,7 +144,7 @@ func (x *expander) edges() []*edge {
 func (x *expander) edge(at string, g *Grant, pair pairing) *edge {
 	e := &edge{grant: g, path: at, pair: pair, app: x.m.appOf(g.Resource), trust: g.Trust}
 	consumer := x.m.Consumers[g.Consumer]
-	e.externalID = consumer.ExternalID
+	e.externalID, e.organization = consumer.ExternalID, consumer.Organization
 	e.resource = x.instance(g.Resource, pair.stage)
 	if e.resource == nil {
 		return nil
@@ -151,6 +165,9 @@ func (x *expander) edge(at string, g *Grant, pair pairing) *edge {
 		return nil
 	}
 	x.choose(e)
+	if e.resource.kind.service == "execute-api" {
+		e.resource.apiStages = union(e.resource.apiStages, e.resource.stagesOfAPI(&g.Only))
+	}
 	return e
 }
 
@@ -171,7 +188,7 @@ func (x *expander) principal(e *edge, consumer Consumer) bool {
 		role, at = consumer.Role, "consumers."+g.Consumer+".role"
 	}
 	if role == nil {
-		e.principal.account = true
+		e.principal.account = true // or an organization
 		return true
 	}
 	values := map[string]string{}
@@ -264,7 +281,10 @@ func (x *expander) identify(i *instance) bool {
 	}
 	if i.kind.needsID && i.created() {
 		i.id = unitValue(i.unitKey(), "Id")
-		i.arn = unitValue(i.unitKey(), "Arn")
+		i.arn = i.kind.arn(i)
+		if i.kind.create.arnAttribute != "" {
+			i.arn = unitValue(i.unitKey(), "Arn")
+		}
 		return true
 	}
 	if strings.ContainsAny(i.physical, "*? ") {
@@ -322,6 +342,8 @@ func (x *expander) choose(e *edge) {
 		e.via, e.why = "role", "the manifest says so"
 	case k.policy == nil:
 		e.via, e.why = "role", fmt.Sprintf("%s has no resource policy, so the consumer assumes a role in the resource's account", k.one())
+	case e.principal.account && e.readOnly():
+		e.via, e.why = "role", "the whole account gets read-only access, which a role limits best: its own account decides who may assume it"
 	case e.principal.account && k.policy.unconditional:
 		e.via, e.why = "role", fmt.Sprintf("permissions of %s would open it to the whole account", k.one())
 	default:
@@ -330,17 +352,17 @@ func (x *expander) choose(e *edge) {
 	}
 	if e.trust == "" {
 		e.trust = "matched"
-		if e.via == "policy" {
+		if e.via == "policy" && k.trust == "" {
 			e.trust = "named"
 		}
 		if e.principal.account {
 			e.trust = "account"
 		}
 	}
-	if e.trust == "account" && !(e.via == "role" && e.readOnly()) {
+	if (e.trust == "account" || e.trust == "organization") && !((e.via == "role" || e.trust == "organization") && e.readOnly()) {
 		if _, ok := g.waived(RulePrincipals, e.pair.stage); !ok {
 			x.report(x.m.problem(RulePrincipals, e.path, "name a role, or write a waiver: waive: [{rule: GX-P02, reason: …}]",
-				"the grant %q gives whole accounts of %q access; only read-only access through a role may do that without a reason", g.Name, g.Consumer))
+				"the grant %q gives whole accounts of %q access; without a reason, only read-only access may do that, through a role or to one organization", g.Name, g.Consumer))
 		}
 	}
 }

@@ -23,12 +23,17 @@ type kind struct {
 	// known yet are symbols.
 	arn func(i *instance) string
 
-	needsID   bool     // resources have an id besides the name, which ARNs use
-	anyRegion bool     // ARNs have no region: buckets and roles
-	narrowing []string // the fields of only that apply
+	needsDomain bool     // repositories of CodeArtifact are in a domain
+	needsID     bool     // resources have an id besides the name, which ARNs use
+	anyRegion   bool     // ARNs have no region: buckets and roles
+	narrowing   []string // the fields of only that apply
 
 	policy *policyType // the resource policy; nil if the service has none
 	create *createType // how a resource is created; nil if it cannot be here
+
+	trust     string                                      // how consumers are recognised by default in the policy; "" for named
+	roleNames func(e *edge) string                        // the name of the role for via role; nil for the usual one
+	near      func(i *instance, resource string) []string // neighbours of a resource that Check tries
 
 	// encryption is what resources have that do not say; "" if the kind is not
 	// encrypted with keys of KMS. via is the service's name for kms:ViaService.
@@ -98,6 +103,12 @@ type policyType struct {
 	// put and remove are the aws commands for policies of existing resources
 	// that CloudFormation cannot write. %s in put is the document's file.
 	put, remove func(i *instance, part string) []string
+	// wrap makes the file that put takes, if that is not the document itself.
+	wrap func(p *iam.Policy) ([]byte, error)
+	// then are commands that must follow every change of the policy.
+	then func(i *instance) [][]string
+	// local is how the policy names a resource; nil means by its ARN.
+	local func(i *instance, arn string) string
 
 	// bare policies have no Resource element; star policies name "*".
 	bare, star bool
@@ -117,6 +128,8 @@ type createType struct {
 	arnAttribute   string // "Ref", or the attribute of Fn::GetAtt
 	idAttribute    string
 	fixed          template.Object // properties that it always has
+	// also makes what the resource needs besides, when its policy is known.
+	also func(b *builder, i *instance, g *template.Generic) []*unit
 }
 
 // Kinds returns the names of all kinds of resources, sorted.

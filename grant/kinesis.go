@@ -20,7 +20,7 @@ func kinesisStream() *kind {
 		if part == "" {
 			return i.arnInStack()
 		}
-		return part
+		return i.fanOut
 	}
 	describe := []string{"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:ListShards"}
 	return &kind{

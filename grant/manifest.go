@@ -50,6 +50,7 @@ type Consumer struct {
 	Stages           map[string]string `key:"stages" doc:"Which stage of the consumer uses which stage of the apps, where it differs from the stages' consumer_stage: the app's stage, then the consumer's."`
 	ProductionStages []string          `key:"production_stages" doc:"The consumer's stages that are production. Default: production and prod."`
 	Role             *Role             `key:"role" doc:"The IAM role of the consumer that uses the resources, unless a grant names another."`
+	Organization     string            `key:"organization" doc:"The id of the consumer's AWS organization, for trust: organization." pattern:"o-[a-z0-9]{10,32}"`
 	ThirdParty       bool              `key:"third_party" doc:"Whether the consumer is another company. Roles it may assume then require an external ID."`
 	ExternalID       string            `key:"external_id" doc:"The external ID that third parties send. It is no secret, but it must be unique to the consumer." pattern:"[A-Za-z0-9_+=,.@:/-]{2,}" hidden:"yes"`
 }
@@ -72,9 +73,10 @@ type Resource struct {
 	ARN         ByStage           `key:"arn" doc:"The resource's ARN, instead of its name."`
 	Region      string            `key:"region" doc:"The region. Default: the first one of the account." pattern:"[a-z]{2,4}(-[a-z]+)+-[0-9]+"`
 	Encryption  string            `key:"encryption" doc:"How the resource is encrypted: none, aws-owned, aws-managed (a key that AWS manages in the account, such as alias/aws/kinesis), or the name of a resource of kind kms-key."`
-	FanOut      []string          `key:"fan_out" doc:"Kinesis streams: the consumers that read with enhanced fan-out and get a registered stream consumer."`
 	Create      template.Object   `key:"create" doc:"Creates the resource, with these properties of its CloudFormation type. Without it the resource must exist; only its policy is written."`
 	Keep        []template.Object `key:"keep" doc:"Statements that the resource's policy has already and that must stay. The policy of a resource is one document: what is not here and not granted is removed."`
+	Domain      string            `key:"domain" doc:"CodeArtifact repositories: the domain." pattern:"[a-z][a-z0-9-]{0,48}[a-z0-9]"`
+	CORS        bool              `key:"cors" doc:"REST APIs: lets browsers send preflight requests, which have no credentials."`
 	Permissions []Permission      `key:"permissions" doc:"Roles: what the role may do."`
 	Path        string            `key:"path" doc:"Roles: the role's path. Default: /." pattern:"/|/[!-~]*/"`
 	Boundary    string            `key:"boundary" doc:"Roles: the ARN of the permissions boundary." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
@@ -99,7 +101,7 @@ type Grant struct {
 	Role       *Role     `key:"role" doc:"The consumer's role, if it is not the one that the consumer uses for everything."`
 	RoleOf     string    `key:"role_of" doc:"Instead of role: a resource of kind role, whose sessions get the access. The consumer's stages and accounts do not matter then."`
 	Via        string    `key:"via" doc:"How: policy (the resource's own policy names the consumer), role (the consumer assumes a role in the resource's account) or auto. Default: auto." enum:"auto policy role"`
-	Trust      string    `key:"trust" doc:"How the consumer's role is recognised: named (its ARN is the principal; it must exist first, and loses access when it is created anew), matched (the account is the principal, and the condition aws:PrincipalArn names the role) or account (whatever the consumer's account allows itself; needs a waiver of GX-P02 unless the access is read-only and through a role)." enum:"named matched account"`
+	Trust      string    `key:"trust" doc:"How the consumer's role is recognised: named (its ARN is the principal; it must exist first, and loses access when it is created anew), matched (the account is the principal, and the condition aws:PrincipalArn names the role) or account (whatever the consumer's account allows itself; needs a waiver of GX-P02 unless the access is read-only and through a role) or organization (everybody in the consumer's organization whose account allows it; needs the waiver unless the access is read-only)." enum:"named matched account organization"`
 	AssumeRole string    `key:"assume_role" doc:"The name of the role in the resource's account for via: role; may contain placeholders." pattern:"[A-Za-z0-9_+=,.@{}-]+"`
 	Waive      []Waiver  `key:"waive" doc:"Deliberate exceptions, each with its reason."`
 }

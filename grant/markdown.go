@@ -103,9 +103,10 @@ func (p *Plan) grantsMarkdown(b *strings.Builder) {
 
 // trustMeaning explains how a consumer is recognised.
 var trustMeaning = map[string]string{
-	"named":   "the ARN of its role, which IAM replaces by the role's unique id: the role must exist first, and loses access when it is created anew.",
-	"matched": "its account, with the condition `aws:PrincipalArn` on the role's ARN: nothing must exist first, and a role that is created anew keeps access.",
-	"account": "its account: whoever that account allows. A deliberate choice.",
+	"named":        "the ARN of its role, which IAM replaces by the role's unique id: the role must exist first, and loses access when it is created anew.",
+	"matched":      "its account, with the condition `aws:PrincipalArn` on the role's ARN: nothing must exist first, and a role that is created anew keeps access.",
+	"organization": "its AWS organization (`aws:PrincipalOrgID`): every account in it that allows its own principals. A deliberate choice.",
+	"account":      "its account: whoever that account allows. A deliberate choice.",
 }
 
 func counted(n int, one, many string) string {

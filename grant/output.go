@@ -36,9 +36,17 @@ func (p *Plan) Files() ([]File, error) {
 			files = append(files, File{Path: s.Directory + "/" + name, Data: data})
 		}
 		for _, a := range s.Applies {
-			files = append(files, File{Path: s.Directory + "/" + a.File, Data: plain(a.Policy)})
+			data := a.Data
+			if data == nil {
+				data = plain(a.Policy)
+			}
+			files = append(files, File{Path: s.Directory + "/" + a.File, Data: data})
 			if a.After != nil {
-				files = append(files, File{Path: s.Directory + "/" + removedFile(a.File), Data: plain(a.After)})
+				after := a.AfterData
+				if after == nil {
+					after = plain(a.After)
+				}
+				files = append(files, File{Path: s.Directory + "/" + removedFile(a.File), Data: after})
 			}
 		}
 	}

@@ -57,7 +57,7 @@ func (p *place) mergeable(a, b *statement) bool {
 	}
 	// A statement for a whole account must not swallow a narrower one, and the
 	// names of roles and accounts must not be mixed in one list.
-	return same && slices.Equal(a.Resource, b.Resource) && (len(principalARNs(a.Conditions)) > 0) == (len(principalARNs(b.Conditions)) > 0)
+	return same && slices.Equal(a.Resource, b.Resource) && (a.Principal != nil && a.Principal.All) == (b.Principal != nil && b.Principal.All) && (len(principalARNs(a.Conditions)) > 0) == (len(principalARNs(b.Conditions)) > 0)
 }
 
 func (s *statement) merge(other *statement) {
@@ -188,26 +188,25 @@ func longest(p *iam.Policy) int {
 }
 
 // resourcePlace returns the place of the policy of a resource, or of a part of
-// it.
-func (b *builder) resourcePlace(i *instance, name, part string, e *edge) *place {
-	key := "policy/" + i.arn
-	if i.created() {
+// it that has a policy of its own.
+func (b *builder) resourcePlace(i *instance, part string, e *edge) *place {
+	key := "policy/" + i.partARN(part)
+	if part == "" && i.created() {
 		key = "policy/" + i.unitKey()
 	}
 	title := fmt.Sprintf("policy of the %s %q in %s", i.kind.title, i.name, i.stage)
-	if name != "" {
-		key += "/" + name + "/" + e.grant.Name
-		title = fmt.Sprintf("policy of the %s of grant %q on the %s %q in %s", name, e.grant.Name, i.kind.title, i.name, i.stage)
+	if part != "" {
+		title = fmt.Sprintf("policy of the %s for the %s %q in %s", part, i.kind.title, i.name, i.stage)
 	}
 	p, ok := b.places[key]
 	if !ok {
 		p = &place{key: key, title: title, kind: iam.KindResource, inst: i, part: part, path: i.path, needs: map[string]string{}}
-		if name == "" && i.kind.policy.base != nil {
+		if part == "" && i.kind.policy.base != nil {
 			for _, s := range i.kind.policy.base(i) {
 				p.add(statement{Statement: s, fixed: true})
 			}
 		}
-		if name == "" {
+		if part == "" {
 			kept, _ := keptStatements(i.decl.Keep) // checked by validate
 			for _, s := range kept {
 				p.add(statement{Statement: s, fixed: true})
@@ -216,7 +215,7 @@ func (b *builder) resourcePlace(i *instance, name, part string, e *edge) *place 
 		b.places[key] = p
 		b.placeOrder = append(b.placeOrder, key)
 	}
-	if other := p.inst; other.name != i.name || other.stage != i.stage {
+	if other := p.inst; part != domainPart && (other.name != i.name || other.stage != i.stage) {
 		b.report(b.m.problem(RuleCollision, i.path, "declare the resource once, or put {stage} into its name",
 			"%q in %s and %q in %s are the same %s, %s, whose policy is one document: each would overwrite the other's", other.name, other.stage, i.name, i.stage, i.kind.title, i.arn))
 	}

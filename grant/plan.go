@@ -42,6 +42,7 @@ type Stack struct {
 	Template *template.Stack `json:"-"`
 	Inputs   []Input         `json:"inputs,omitempty"`
 	Applies  []Apply         `json:"applies,omitempty"`
+	Then     [][]string      `json:"then,omitempty"` // commands that must follow every change
 	Tags     []template.Tag  `json:"-"`
 	Grants   []string        `json:"grants"` // that it serves
 
@@ -68,9 +69,12 @@ type Apply struct {
 	Remove []string    `json:"remove,omitempty"`
 	Policy *iam.Policy `json:"-"`
 
+	Data []byte `json:"-"` // of the file, if it is not the policy itself
+
 	// After is what Remove puts in the document's place, if it is not simply
 	// deleted.
-	After *iam.Policy `json:"-"`
+	After     *iam.Policy `json:"-"`
+	AfterData []byte      `json:"-"` // of its file, if it is not the policy itself
 }
 
 // A Given is a grant in one stage, as it was compiled.

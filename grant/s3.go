@@ -46,7 +46,13 @@ func s3Bucket() *kind {
 			{word: "write", doc: "put objects, also in parts", rights: []right{locate, write}, key: []string{"kms:GenerateDataKey", "kms:Decrypt"}},
 			{word: "delete", doc: "delete objects", rights: []right{{sid: "DeleteObjects", actions: []string{"s3:DeleteObject"}, on: objects}}},
 		},
-		narrowing:  []string{"prefixes", "object_tags"},
+		narrowing: []string{"prefixes", "object_tags"},
+		near: func(i *instance, resource string) []string {
+			if resource == i.arn {
+				return nil
+			}
+			return []string{i.arn + "/elsewhere/object"}
+		},
 		encryption: "aws-owned", via: "s3",
 		policy: &policyType{
 			service: "s3",

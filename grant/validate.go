@@ -167,6 +167,12 @@ func (v *validator) resources() {
 			}
 		}
 		v.identified(at, r, k)
+		if k.needsDomain && r.Domain == "" {
+			v.report(m.problem(RuleMissing, at, "add domain", "%s needs its domain", k.one()))
+		}
+		if !k.needsDomain && r.Domain != "" {
+			v.report(m.problem(RuleValue, at+".domain", "remove it", "only CodeArtifact repositories have a domain"))
+		}
 		v.encryption(at, name, r, k)
 		if r.Create != nil && k.create == nil {
 			v.report(m.problem(RuleValue, at+".create", "create it elsewhere and leave create out", "resources of kind %s cannot be created here", k.name))
@@ -359,7 +365,9 @@ func (v *validator) principal(at string, g *Grant, consumer Consumer) {
 		case g.Role != nil:
 			v.report(m.problem(RuleValue, at+".role", "keep one of them", "the grant has both role and role_of"))
 		}
-	case g.Role == nil && consumer.Role == nil && g.Trust != "account":
+	case g.Trust == "organization" && consumer.Organization == "":
+		v.report(m.problem(RuleMissing, at+".trust", fmt.Sprintf("add organization to consumers.%s", g.Consumer), "the organization of %q is not known", g.Consumer))
+	case g.Role == nil && consumer.Role == nil && g.Trust != "account" && g.Trust != "organization":
 		v.report(m.problem(RuleMissing, at, fmt.Sprintf("add role to the grant or to consumers.%s", g.Consumer), "nobody is named who gets the access"))
 	case g.Role != nil:
 		v.placeholders(at+".role.name", g.Role.Name)
