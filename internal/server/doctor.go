@@ -304,7 +304,7 @@ func (d *doctor) bucket(found *identities) {
 	case code == "AccessDenied" && d.template == "":
 		d.add(name, CheckUnknown, bucket+" exists, but whether the broker may use it shows with the first template", "start an onboarding, then look again; if it fails, let the broker role get and put the bucket's objects")
 	case code == "NoSuchBucket":
-		d.add(name, CheckFailed, bucket+" does not exist", "let an administrator prepare it with PrepareTemplateBucket, or correct service.template_s3_bucket")
+		d.add(name, CheckFailed, bucket+" does not exist", "let an administrator run crossaccount bucket --apply, or correct service.template_s3_bucket")
 		return
 	default:
 		outcome, detail := failure(err)
@@ -313,7 +313,7 @@ func (d *doctor) bucket(found *identities) {
 	}
 	versions, err := client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &bucket, ExpectedBucketOwner: owner})
 	if err == nil && versions.Status != types.BucketVersioningStatusEnabled {
-		d.add(name, CheckWarning, bucket+" keeps no versions, so a template that was overwritten would be lost", "let an administrator prepare it with PrepareTemplateBucket")
+		d.add(name, CheckWarning, bucket+" keeps no versions, so a template that was overwritten would be lost", "let an administrator run crossaccount bucket --apply")
 	}
 }
 
