@@ -98,6 +98,7 @@ type edge struct {
 	rights   []heldRight
 
 	organization string // of the consumer, or ""
+	workflow     string // ARN of the consumer's state machine that assumes the role, or ""
 	externalID   string // that the consumer sends when it assumes a role, or ""
 }
 
@@ -164,7 +165,16 @@ func (x *expander) edge(at string, g *Grant, pair pairing) *edge {
 		x.report(x.m.problem(RuleRegion, at, "use accounts of one partition", "%s is in the partition %s and %s in %s; access cannot cross partitions", a.Account, a.Partition, b.Account, b.Partition))
 		return nil
 	}
+	if !x.workflow(e) {
+		return nil
+	}
 	x.choose(e)
+	if e.workflow != "" && e.via == "policy" {
+		e.via, e.why = "role", "the consumer's workflow assumes a role: Step Functions has no other way to use another account's resource with its own integrations"
+		if e.grant.Trust == "" {
+			e.trust = "matched"
+		}
+	}
 	if e.resource.kind.service == "execute-api" {
 		e.resource.apiStages = union(e.resource.apiStages, e.resource.stagesOfAPI(&g.Only))
 	}

@@ -8,6 +8,6 @@ var kinds = sync.OnceValue(func() []*kind {
 	return []*kind{
 		s3Bucket(), sqsQueue(), snsTopic(), kmsKey(), secret(), kinesisStream(),
 		dynamoTable(), lambdaFunction(), eventBus(), ecrRepository(), iamRole(),
-		restAPI(), httpAPI(), codeArtifactRepository(),
+		restAPI(), httpAPI(), codeArtifactRepository(), stateMachine(),
 	}
 })

@@ -57,11 +57,12 @@ type Consumer struct {
 
 // A Role is an IAM role of a consumer.
 type Role struct {
-	Name     string   `key:"name,required" doc:"The name; may contain placeholders." pattern:"[A-Za-z0-9_+=,.@{}-]+"`
-	Path     string   `key:"path" doc:"The path, beginning and ending with a slash. Default: /." pattern:"/|/[!-~]*/"`
-	Create   string   `key:"create" doc:"The AWS service that uses the role, such as lambda.amazonaws.com: the role is then created with a trust policy for that service. Without it the role must exist." pattern:"[a-z0-9.-]+\\.amazonaws\\.com"`
-	Policies []string `key:"policies" doc:"ARNs of managed policies that a created role gets, such as those of AWS for Lambda functions." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
-	Boundary string   `key:"boundary" doc:"ARN of the permissions boundary of a created role." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
+	Name        string       `key:"name,required" doc:"The name; may contain placeholders." pattern:"[A-Za-z0-9_+=,.@{}-]+"`
+	Path        string       `key:"path" doc:"The path, beginning and ending with a slash. Default: /." pattern:"/|/[!-~]*/"`
+	Create      string       `key:"create" doc:"The AWS service that uses the role, such as lambda.amazonaws.com: the role is then created with a trust policy for that service. Without it the role must exist." pattern:"[a-z0-9.-]+\\.amazonaws\\.com"`
+	Policies    []string     `key:"policies" doc:"ARNs of managed policies that a created role gets, such as those of AWS for Lambda functions." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
+	Permissions []Permission `key:"permissions" doc:"What the role may do besides, in its own account."`
+	Boundary    string       `key:"boundary" doc:"ARN of the permissions boundary of a created role." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
 }
 
 // A Resource is what a grant is about.
@@ -92,18 +93,19 @@ type Permission struct {
 
 // A Grant lets a consumer use a resource.
 type Grant struct {
-	Name       string    `key:"name,required" doc:"A name, unique in the file; becomes the tag grant." pattern:"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"`
-	Consumer   string    `key:"consumer,required" doc:"Who gets access."`
-	Resource   string    `key:"resource,required" doc:"To what."`
-	Access     []string  `key:"access,required" doc:"What the consumer may do, in words of the resource's kind. crossaccount explain KIND lists them."`
-	Only       Narrowing `key:"only" doc:"Narrows the grant to a part of the resource."`
-	Stages     []string  `key:"stages" doc:"The app's stages. Default: all that are exported."`
-	Role       *Role     `key:"role" doc:"The consumer's role, if it is not the one that the consumer uses for everything."`
-	RoleOf     string    `key:"role_of" doc:"Instead of role: a resource of kind role, whose sessions get the access. The consumer's stages and accounts do not matter then."`
-	Via        string    `key:"via" doc:"How: policy (the resource's own policy names the consumer), role (the consumer assumes a role in the resource's account) or auto. Default: auto." enum:"auto policy role"`
-	Trust      string    `key:"trust" doc:"How the consumer's role is recognised: named (its ARN is the principal; it must exist first, and loses access when it is created anew), matched (the account is the principal, and the condition aws:PrincipalArn names the role) or account (whatever the consumer's account allows itself; needs a waiver of GX-P02 unless the access is read-only and through a role) or organization (everybody in the consumer's organization whose account allows it; needs the waiver unless the access is read-only)." enum:"named matched account organization"`
-	AssumeRole string    `key:"assume_role" doc:"The name of the role in the resource's account for via: role; may contain placeholders." pattern:"[A-Za-z0-9_+=,.@{}-]+"`
-	Waive      []Waiver  `key:"waive" doc:"Deliberate exceptions, each with its reason."`
+	Name         string    `key:"name,required" doc:"A name, unique in the file; becomes the tag grant." pattern:"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"`
+	Consumer     string    `key:"consumer,required" doc:"Who gets access."`
+	Resource     string    `key:"resource,required" doc:"To what."`
+	Access       []string  `key:"access,required" doc:"What the consumer may do, in words of the resource's kind. crossaccount explain KIND lists them."`
+	Only         Narrowing `key:"only" doc:"Narrows the grant to a part of the resource."`
+	Stages       []string  `key:"stages" doc:"The app's stages. Default: all that are exported."`
+	Role         *Role     `key:"role" doc:"The consumer's role, if it is not the one that the consumer uses for everything."`
+	RoleOf       string    `key:"role_of" doc:"Instead of role: a resource of kind role, whose sessions get the access. The consumer's stages and accounts do not matter then."`
+	Via          string    `key:"via" doc:"How: policy (the resource's own policy names the consumer), role (the consumer assumes a role in the resource's account) or auto. Default: auto." enum:"auto policy role"`
+	Trust        string    `key:"trust" doc:"How the consumer's role is recognised: named (its ARN is the principal; it must exist first, and loses access when it is created anew), matched (the account is the principal, and the condition aws:PrincipalArn names the role) or account (whatever the consumer's account allows itself; needs a waiver of GX-P02 unless the access is read-only and through a role) or organization (everybody in the consumer's organization whose account allows it; needs the waiver unless the access is read-only)." enum:"named matched account organization"`
+	StateMachine string    `key:"state_machine" doc:"The name of the consumer's Step Functions state machine that assumes the role, for via: role; may contain placeholders. Its ARN becomes the external ID, because that is what Step Functions sends." pattern:"[A-Za-z0-9_{}+=,.@-]{1,80}"`
+	AssumeRole   string    `key:"assume_role" doc:"The name of the role in the resource's account for via: role; may contain placeholders." pattern:"[A-Za-z0-9_+=,.@{}-]+"`
+	Waive        []Waiver  `key:"waive" doc:"Deliberate exceptions, each with its reason."`
 }
 
 // A Narrowing limits a grant to a part of a resource. Which of the fields apply

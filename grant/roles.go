@@ -2,6 +2,7 @@ package grant
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -28,6 +29,7 @@ type roleUnit struct {
 	owner, app  string
 	grants      []string
 	parts       []*iam.Policy // the permissions as managed policies
+	sources     []string      // ARNs of the state machines that use the role
 	admitted    string        // who may assume it, for roles that grants share
 }
 
@@ -121,6 +123,10 @@ func (b *builder) consumerRole(e *edge) {
 		}
 		b.roles[key] = r
 		b.roleOrder = append(b.roleOrder, key)
+		b.ownPermissions(r, p.role.Permissions, e)
+	}
+	if e.workflow != "" {
+		r.sources = union(r.sources, []string{e.workflow})
 	}
 	switch {
 	case r.consumer == nil:
@@ -129,6 +135,20 @@ func (b *builder) consumerRole(e *edge) {
 		b.report(b.m.problem(RuleCollision, e.path, "describe the role once, under the consumer", "the grants %s and %q describe the role %q of account %s differently", few(r.grants), e.grant.Name, p.name, p.site.ID))
 	}
 	r.grants = union(r.grants, []string{e.grant.Name})
+}
+
+// ownPermissions adds what a consumer's role may do in its own account.
+func (b *builder) ownPermissions(r *roleUnit, permissions []Permission, e *edge) {
+	values := maps.Clone(e.values)
+	values["region"], values["account"] = r.site.Region, r.site.ID
+	for n, p := range permissions {
+		s := iam.Statement{Sid: fmt.Sprintf("Own%d", n+1), Effect: iam.Allow, Action: p.Actions}
+		for _, resource := range p.Resources {
+			text, _ := expandText(resource, values)
+			s.Resource = append(s.Resource, text)
+		}
+		r.permissions.add(statement{Statement: s, fixed: true})
+	}
 }
 
 // permissionsOf returns the place of the permissions of an edge's principal.
@@ -189,7 +209,7 @@ func (b *builder) plainRole(u *unit, r *roleUnit, role *template.Role) {
 // that policies can name it, and its permissions, which come last.
 func (b *builder) finishConsumerRole(r *roleUnit) {
 	c := r.consumer
-	trust := serviceTrust(c.Create, r.site)
+	trust := serviceTrust(c.Create, r.site, r.sources)
 	shell := &unit{key: r.key, id: roleID(r.name), site: r.site, stage: r.stage, phase: phaseRoles, path: r.path, grants: r.grants}
 	switch {
 	case c.Create == "":
@@ -252,10 +272,13 @@ func managedPolicy(name, role string, document *iam.Policy, tags []template.Tag)
 var sourceAccountServices = []string{"states.amazonaws.com", "scheduler.amazonaws.com", "ecs-tasks.amazonaws.com", "pipes.amazonaws.com", "events.amazonaws.com"}
 
 // serviceTrust lets an AWS service use a role.
-func serviceTrust(service string, s *site) *iam.Policy {
+func serviceTrust(service string, s *site, sources []string) *iam.Policy {
 	st := iam.Statement{Sid: "AllowService", Effect: iam.Allow, Principal: &iam.Principals{Service: []string{service}}, Action: []string{"sts:AssumeRole"}}
 	if slices.Contains(sourceAccountServices, service) {
 		st.Conditions = condition("StringEquals", "aws:SourceAccount", s.ID)
+		if service == "states.amazonaws.com" {
+			st.Conditions = append(st.Conditions, condition("ArnLike", "aws:SourceArn", sources...)...)
+		}
 	}
 	return &iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{st}}
 }

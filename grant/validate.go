@@ -106,8 +106,15 @@ func (v *validator) parties() {
 			}
 		}
 		if c.Role != nil {
-			v.placeholders(at+".role.name", c.Role.Name)
+			v.role(at+".role", c.Role)
 		}
+	}
+}
+
+func (v *validator) role(at string, r *Role) {
+	v.placeholders(at+".name", r.Name)
+	for i := range r.Permissions {
+		v.permission(fmt.Sprintf("%s.permissions[%d]", at, i), &r.Permissions[i])
 	}
 }
 
@@ -370,7 +377,13 @@ func (v *validator) principal(at string, g *Grant, consumer Consumer) {
 	case g.Role == nil && consumer.Role == nil && g.Trust != "account" && g.Trust != "organization":
 		v.report(m.problem(RuleMissing, at, fmt.Sprintf("add role to the grant or to consumers.%s", g.Consumer), "nobody is named who gets the access"))
 	case g.Role != nil:
-		v.placeholders(at+".role.name", g.Role.Name)
+		v.role(at+".role", g.Role)
+	}
+	if g.StateMachine != "" {
+		v.placeholders(at+".state_machine", g.StateMachine)
+		if g.Via == "policy" {
+			v.report(m.problem(RuleValue, at+".via", "use role or auto", "a state machine reaches another account's resource through a role"))
+		}
 	}
 	if g.AssumeRole != "" {
 		v.placeholders(at+".assume_role", g.AssumeRole)
