@@ -268,15 +268,16 @@ func (c *Client) pageURL(customerID, integrationID string) string {
 
 // readBody gives the body little time and space. The result must be called when
 // the body was read: a deadline that stays would look as if the client were
-// gone.
-func readBody(w http.ResponseWriter, r *http.Request) (read func()) {
+// gone. After an error it stays, because the server waits for the rest of a body
+// before it answers.
+func readBody(w http.ResponseWriter, r *http.Request) (read func(error)) {
 	control := http.NewResponseController(w)
 	if control.SetReadDeadline(time.Now().Add(readTime)) != nil {
 		control = nil // such a server has its own limits
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	return func() {
-		if control != nil {
+	return func(err error) {
+		if control != nil && err == nil {
 			control.SetReadDeadline(time.Time{}) //nolint:errcheck // it worked a moment ago
 		}
 	}
@@ -292,7 +293,7 @@ func (c *Client) post(w http.ResponseWriter, r *http.Request, view *setup.View) 
 	}
 	read := readBody(w, r)
 	err = r.ParseForm()
-	read()
+	read(err)
 	if err != nil {
 		return "", NewError(CodeInvalidRequest, "the form could not be read, or is too large", "reload the page and try again", nil)
 	}

@@ -75,12 +75,13 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		return NewError(CodeInvalidRequest, "the body must be JSON", "send it with Content-Type: application/json", nil)
 	}
-	defer readBody(w, r)()
+	read := readBody(w, r)
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)
 	if err == nil {
 		if _, err = decoder.Token(); err == io.EOF {
+			read(nil)
 			return nil
 		}
 	}

@@ -221,10 +221,13 @@ func (a *headerOnly) WriteHeader(status int) { a.status = status }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
 	controller := http.NewResponseController(w)
-	if controller.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil {
-		defer func() { _ = controller.SetReadDeadline(time.Time{}) }() // as it was possible to set one
-	}
+	limited := controller.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	if limited && err == nil {
+		// A deadline that stays would look as if the client were gone. Without
+		// one the server would wait for the rest of a body before it answers.
+		_ = controller.SetReadDeadline(time.Time{}) // it was possible to set one
+	}
 	var tooLarge *http.MaxBytesError
 	var network net.Error
 	switch {

@@ -32,6 +32,7 @@ const crashVariable = "CROSSACCOUNT_TEST_CRASH_CUSTOMERS"
 // got no answer is sent again with its idempotency key. In the end everybody is
 // connected, exactly once, with what they were told.
 func TestKilledServer(t *testing.T) {
+	t.Parallel()
 	customers, atOnce := 150, 50
 	if testing.Short() {
 		customers = 40

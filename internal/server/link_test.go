@@ -72,6 +72,7 @@ func (b *browser) follow(link string) string {
 // A customer connects an account with nothing but the link that an operator has
 // sent, and reaches nothing else with it.
 func TestSetupLink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := serve(t, w, "CROSSACCOUNT_LOG_LEVEL=debug")
 	operator, err := p.Client(nil)
@@ -204,6 +205,7 @@ func flip(text string) string {
 
 // Behind a proxy, links begin with the public URL, and cookies are for it.
 func TestSetupLinksBehindAProxy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := serve(t, w, "CROSSACCOUNT_PUBLIC_URL=https://vendor.example/portal/")
 	operator, err := p.Client(nil)

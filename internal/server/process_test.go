@@ -48,6 +48,7 @@ func serve(t *testing.T, w *servetest.World, environment ...string) *servetest.P
 // Many customers at once, from the first request to the role in use. How fast
 // that is, bench/onboarding measures, with more of them.
 func TestConcurrentOnboardings(t *testing.T) {
+	t.Parallel()
 	customers := 100
 	if testing.Short() {
 		customers = 20

@@ -20,6 +20,7 @@ import (
 // SQLite: nobody's external ID changes or is lost, and in the end nothing needs
 // the old key.
 func TestKeyRotationWhileServing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	keys := func(arguments ...string) string {
 		t.Helper()
@@ -68,7 +69,7 @@ func TestKeyRotationWhileServing(t *testing.T) {
 		}
 	}
 	restart()
-	const before = 150 // more than a page
+	const before = 110 // more than a page
 	for n := range before {
 		begin(n)
 	}

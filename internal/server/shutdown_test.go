@@ -15,6 +15,7 @@ import (
 // A page that follows a verification does not hold the end of the server, here
 // for ten minutes, and is told to come back.
 func TestStreamsDoNotHoldTheEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := serve(t, w, "CROSSACCOUNT_SHUTDOWN_TIMEOUT=10m")
 	client, err := p.Client(nil)

@@ -103,6 +103,9 @@ func (s *Site) Close(ctx context.Context) error {
 	return errors.Join(s.api.Close(ctx), <-pages)
 }
 
+// bodyTimeout is how long a body may take that nobody wants.
+const bodyTimeout = 10 * time.Second
+
 // givenID is a request id that a proxy in front may have given.
 var givenID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
@@ -136,6 +139,11 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.options.LoopbackNamesOnly && !isLoopback(hostname(r.Host)) {
 		http.Error(counted, "without an operator token this server answers to localhost and 127.0.0.1 only", http.StatusMisdirectedRequest)
 		return
+	}
+	if r.Body != http.NoBody {
+		// Who reads the body sets another deadline. Before answering anybody
+		// else the server waits for the body, and not for ever.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // other servers have their own limits
 	}
 	s.mux.ServeHTTP(counted, r)
 }
