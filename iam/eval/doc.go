@@ -23,11 +23,22 @@
 // management account: for its principals leave ServiceControl nil, for its
 // resources leave ResourceControl nil.
 //
+// # Many policies and principals
+//
+// Compile a policy once and share it between all that have it; a [Policy] is
+// immutable. Deciding looks only at statements that could match, so its cost
+// hardly grows with the number of policies. To ask which of very many principals
+// can do something, file their policies in an [Index] and put only those to
+// [Decide] that it finds. A Policy keeps what it was compiled from, with the
+// positions of a parsed one, which take several times as much memory as all the
+// rest; who holds a hundred thousand of them keeps the documents and compiles
+// those that are asked about.
+//
 // # Unknown context keys
 //
 // A key of the context is given, absent or unknown. When the outcome hangs on
-// an unknown key the verdict is [Depends], and [Explain] names the conditions
-// that decide. The logic is Kleene's: Depends may be answered where a cleverer
+// an unknown key the verdict is [Depends], and [Explain] names exactly the
+// conditions that decide, and the keys. The logic is Kleene's: Depends may be answered where a cleverer
 // argument about two conditions on one key would find that they always agree,
 // but Allowed is never answered for a request that could be denied, nor a
 // denial for one that could be allowed.
