@@ -207,23 +207,29 @@ func (c *caller) setKeys(ctx *keySetter) {
 		c.setAccountKeys(ctx)
 	}
 
-	// Keys that only calls by services have.
-	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice
-	if c.iam.Type == iam.PrincipalService {
-		ctx.set("aws:PrincipalIsAWSService", "true")
-		ctx.set("aws:PrincipalServiceName", c.iam.ARN)
-		ctx.unknown("aws:PrincipalServiceNamesList", "aws:SourceArn", "aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths")
-	} else {
-		ctx.set("aws:PrincipalIsAWSService", "false")
-		ctx.absent("aws:PrincipalServiceName", "aws:PrincipalServiceNamesList",
-			"aws:SourceArn", "aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths")
+	if c.record == nil { // else they are set, see World.keys
+		c.setServiceKeys(ctx)
 	}
-
 	if c.record != nil {
 		ctx.principalTags(c.record.tags)
 	} else {
 		ctx.principalTags(nil)
 	}
+}
+
+// setServiceKeys sets the keys that only calls by services have.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalisawsservice
+func (c *caller) setServiceKeys(ctx *keySetter) {
+	if c.iam.Type == iam.PrincipalService {
+		ctx.set("aws:PrincipalIsAWSService", "true")
+		ctx.set("aws:PrincipalServiceName", c.iam.ARN)
+		ctx.unknown("aws:PrincipalServiceNamesList", "aws:SourceArn", "aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths")
+		return
+	}
+	ctx.set("aws:PrincipalIsAWSService", "false")
+	ctx.absent("aws:PrincipalServiceName", "aws:PrincipalServiceNamesList",
+		"aws:SourceArn", "aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths")
 }
 
 // tagsKnown reports whether the caller has no tags but those the world knows.

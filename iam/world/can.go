@@ -66,7 +66,7 @@ func (w *World) answer(q *Question, c *caller, t *target) *Answer {
 
 // input collects everything that bears on a question.
 func (w *World) input(q *Question, c *caller, t *target) *eval.Input {
-	keys := w.keys(q, t, c.tagsKnown())
+	keys := w.keys(q, t, c)
 	w.setKeys(keys, q, c, t)
 	in := w.layers(q, c, t)
 	in.Request.Context = keys.ctx
@@ -106,13 +106,16 @@ func (w *World) endpoint(q *Question) *endpoint {
 }
 
 // keys begins a context for requests to a target, with what does not hang on
-// the caller. In one with knownTags no principal has tags that were not set.
-func (w *World) keys(q *Question, t *target, knownTags bool) *keySetter {
+// the caller, or hangs on its kind only: the kind of c, or without one that of
+// all principals of the world. In it no caller has tags that were not set, if
+// its tags are known.
+func (w *World) keys(q *Question, t *target, c *caller) *keySetter {
 	k := &keySetter{closed: q.Closed, given: givenKeys(&q.Context)}
 	if !q.Closed {
 		k.ctx.SetUnlistedUnknown()
 	}
-	if knownTags {
+	(&caller{}).setServiceKeys(k)
+	if c == nil || c.tagsKnown() {
 		k.ctx.SetFamilyAbsent(principalTag)
 	}
 	k.ctx.SetUnknown(keyMissingAllows)

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -22,7 +23,7 @@ type policy struct {
 	// holders are the principals whose identity policy, boundary or trust
 	// policy this is.
 	// Guarded by the world's lock.
-	holders []*principal
+	holders holders
 	indexed bool // identity policies are, see [index]
 
 	// filings are where the policy will be filed, from when it is parsed first
@@ -80,6 +81,49 @@ func (s *store) get(kind iam.Kind, name string, d Document) (*policy, error) {
 	return p, nil
 }
 
+// holders are the principals that have a policy. Most policies have one; a few
+// have a hundred thousand, so that taking one out must not look at all.
+type holders struct {
+	list []*principal
+	at   map[*principal]int // where each is in list, once there are many
+}
+
+const manyHolders = 32
+
+func (h *holders) add(p *principal) {
+	h.list = append(h.list, p)
+	switch {
+	case h.at != nil:
+		h.at[p] = len(h.list) - 1
+	case len(h.list) > manyHolders:
+		h.at = make(map[*principal]int, len(h.list))
+		for i, x := range h.list {
+			h.at[x] = i
+		}
+	}
+}
+
+func (h *holders) remove(p *principal) {
+	i, ok := h.at[p]
+	if h.at == nil {
+		i = slices.Index(h.list, p)
+		ok = i >= 0
+	}
+	if !ok {
+		return
+	}
+	last := len(h.list) - 1
+	h.list[i] = h.list[last]
+	h.list[last] = nil
+	h.list = h.list[:last]
+	if h.at != nil {
+		delete(h.at, p)
+		if i < last {
+			h.at[h.list[i]] = i
+		}
+	}
+}
+
 // The condition keys of stand-ins for policies that are not in the world. They
 // are unknown in every request.
 const (
@@ -125,7 +169,7 @@ const notInThisWorld = " (not in this world)"
 
 // drop forgets a policy that nobody has any more.
 func (s *store) drop(p *policy) {
-	if len(p.holders) == 0 {
+	if len(p.holders.list) == 0 {
 		delete(s.policies, p.policyKey)
 	}
 }

@@ -134,7 +134,7 @@ func (w *World) newSearch(q *Question, t *target) *search {
 	s := &search{
 		World: w, question: q, target: t,
 		relevant: make(map[*policy]bool), principals: make(map[*principal]bool), others: make(map[string]*caller),
-		keys: w.keys(q, t, true),
+		keys: w.keys(q, t, nil),
 	}
 	if strings.EqualFold(q.Action, "sts:GetCallerIdentity") {
 		// Everybody may, without any policy.
@@ -147,7 +147,7 @@ func (w *World) newSearch(q *Question, t *target) *search {
 	})
 	for p, allows := range s.relevant {
 		if allows {
-			for _, h := range p.holders {
+			for _, h := range p.holders.list {
 				s.principals[h] = true
 			}
 		}

@@ -79,6 +79,7 @@ type principal struct {
 	policies []*policy // everything that is attached, groups included
 	limit    *policy   // the boundary
 	trust    *policy   // of a role
+	linked   bool      // the policies know that it has them
 }
 
 type tag struct{ key, value string }
@@ -365,12 +366,15 @@ func (u *update) replace(p *principal) {
 
 // unlink takes a principal out of everything that leads to it.
 func (u *update) unlink(p *principal) {
+	if !p.linked {
+		return
+	}
 	for _, held := range append(p.policies[:len(p.policies):len(p.policies)], p.limit, p.trust) {
 		if held == nil {
 			continue
 		}
-		held.holders = slices.DeleteFunc(held.holders, func(h *principal) bool { return h == p })
-		if len(held.holders) == 0 {
+		held.holders.remove(p)
+		if len(held.holders.list) == 0 {
 			u.index.remove(held)
 			u.store.drop(held)
 		}
@@ -392,7 +396,7 @@ func (u *update) link(arn string) {
 	}
 	u.unlink(old)
 	p := *old
-	p.policies, p.limit = nil, nil
+	p.policies, p.limit, p.linked = nil, nil, true
 	add := func(inline []*policy, attached []string) {
 		for _, x := range inline {
 			p.policies = append(p.policies, u.again(x))
@@ -412,12 +416,12 @@ func (u *update) link(arn string) {
 	}
 	if p.boundary != "" {
 		p.limit = u.managedPolicy(iam.KindBoundary, p.boundary)
-		p.limit.holders = append(p.limit.holders, &p)
+		p.limit.holders.add(&p)
 	}
 	slices.SortFunc(p.policies, func(a, b *policy) int { return strings.Compare(a.name, b.name) })
 	p.policies = slices.Compact(p.policies)
 	for _, x := range p.policies {
-		x.holders = append(x.holders, &p)
+		x.holders.add(&p)
 		u.index.add(x)
 	}
 	u.principals[arn] = &p
@@ -431,7 +435,7 @@ func (u *update) link(arn string) {
 	if p.kind == iam.PrincipalRole {
 		u.names[nameKey{p.account, lastName(arn)}] = &p
 		p.trust = u.again(p.trust)
-		p.trust.holders = append(p.trust.holders, &p)
+		p.trust.holders.add(&p)
 	}
 }
 
@@ -461,7 +465,7 @@ func (u *update) touchHolders(arn string) {
 	}
 	for _, key := range keys {
 		if p, ok := u.store.policies[key]; ok {
-			for _, h := range p.holders {
+			for _, h := range p.holders.list {
 				u.touched[h.arn] = true
 			}
 		}
