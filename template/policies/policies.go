@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -302,7 +303,11 @@ func (f *finder) parseText(n *cfn.Node, r *resolver, where string) (v iam.Value,
 			return v, nil, true
 		}
 	}
-	problems := err.(*iam.SyntaxError).Problems
+	var syntax *iam.SyntaxError
+	if !errors.As(err, &syntax) {
+		return v, &Variant{Problems: []iam.Problem{{Code: iam.ProblemJSON, Position: n.Position, Message: err.Error()}}}, true
+	}
+	problems := syntax.Problems
 	at := problems[0].Position.Offset
 	if at < len(text) && iam.HasSymbol(text[at:min(at+3, len(text))]) {
 		f.unread(where, f.source.place(pieces, at), "a value that is known only after deployment stands in the policy's text where JSON is expected")
