@@ -20,9 +20,10 @@ func (s *Snapshot) Merge(other *Snapshot) {
 	o := other.clone()
 	s.removeUnlisted(o)
 	for i := range o.Organizations {
-		newer := o.Organizations[i].Root.places()
+		root := &o.Organizations[i].Root
 		for j := range s.Organizations {
-			s.Organizations[j].Root.move(newer)
+			root.inherit(s.Organizations[j].Root.members())
+			s.Organizations[j].Root.move(root.places())
 		}
 	}
 	s.Organizations = merge(s.Organizations, o.Organizations, func(x Organization) string { return x.ID }, mergeOrganization)
@@ -109,16 +110,18 @@ func mergeNode(a, b Node) Node {
 	if b.ResourceControl == nil {
 		b.ResourceControl = a.ResourceControl
 	}
-	b.Accounts = merge(a.Accounts, b.Accounts, func(m Member) string { return string(m.ID) }, func(a, b Member) Member {
-		if b.ServiceControl == nil {
-			b.ServiceControl = a.ServiceControl
-		}
-		if b.ResourceControl == nil {
-			b.ResourceControl = a.ResourceControl
-		}
-		return b
-	})
+	b.Accounts = merge(a.Accounts, b.Accounts, func(m Member) string { return string(m.ID) }, mergeMember)
 	b.Units = merge(a.Units, b.Units, func(u Node) string { return u.ID }, mergeNode)
+	return b
+}
+
+func mergeMember(a, b Member) Member {
+	if b.ServiceControl == nil {
+		b.ServiceControl = a.ServiceControl
+	}
+	if b.ResourceControl == nil {
+		b.ResourceControl = a.ResourceControl
+	}
 	return b
 }
 
@@ -197,4 +200,29 @@ func (n *Node) places() map[iam.AccountID]string {
 		maps.Copy(out, n.Units[i].places())
 	}
 	return out
+}
+
+// members returns the accounts below a node.
+func (n *Node) members() map[iam.AccountID]Member {
+	out := make(map[iam.AccountID]Member)
+	for _, m := range n.Accounts {
+		out[m.ID] = m
+	}
+	for i := range n.Units {
+		maps.Copy(out, n.Units[i].members())
+	}
+	return out
+}
+
+// inherit gives accounts the control policies they had at their old place, which
+// are attached to the account itself and move with it.
+func (n *Node) inherit(old map[iam.AccountID]Member) {
+	for i, m := range n.Accounts {
+		if before, ok := old[m.ID]; ok {
+			n.Accounts[i] = mergeMember(before, m)
+		}
+	}
+	for i := range n.Units {
+		n.Units[i].inherit(old)
+	}
 }

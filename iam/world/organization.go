@@ -21,15 +21,15 @@ func (u *update) organize(s *Snapshot) error {
 		controls[p.ID] = p
 	}
 	for _, o := range s.Organizations {
-		old, known := orgs[o.ID]
-		newer := o.Root.places()
+		o.Root = o.Root.clone()
 		for id, other := range orgs {
 			other.Root = other.Root.clone()
-			other.Root.move(newer)
+			o.Root.inherit(other.Root.members())
+			other.Root.move(o.Root.places())
 			orgs[id] = other
 		}
-		if known {
-			o = mergeOrganization(orgs[old.ID], o)
+		if old, known := orgs[o.ID]; known {
+			o = mergeOrganization(old, o)
 		}
 		orgs[o.ID] = o
 	}

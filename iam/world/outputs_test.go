@@ -159,6 +159,44 @@ func TestAddRemovesWhatIsGone(t *testing.T) {
 	}
 }
 
+// An account that moves takes along what is attached to itself, in the snapshot
+// and in the world.
+func TestAccountMoves(t *testing.T) {
+	s := &world.Snapshot{}
+	addAll(t, s)
+	w, err := world.Compile(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := &world.Snapshot{Format: world.Format, Organizations: []world.Organization{{
+		ID: "o-abcdefghij", Root: world.Node{ID: "r-abcd", Units: []world.Node{{ID: "ou-abcd-87654321", Accounts: []world.Member{{ID: "111111111111"}}}}},
+	}}}
+	if err := w.Update(patch); err != nil {
+		t.Fatal(err)
+	}
+	s.Merge(patch)
+	if err := s.Check(); err != nil {
+		t.Fatal(err)
+	}
+	merged, err := world.Compile(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []*world.World{w, merged} {
+		a, err := w.Can(world.Question{Principal: "arn:aws:iam::111111111111:root", Action: "kms:Decrypt", Resource: "arn:aws:kms:eu-west-1:111111111111:key/k"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Verdict() != eval.ExplicitlyDenied || a.Decision.Layer != eval.LayerServiceControl {
+			t.Errorf("after the move: %v", a.Verdict())
+		}
+		paths, _, _ := a.Input().Request.Context.Lookup("aws:PrincipalOrgPaths")
+		if diff := cmp.Diff([]string{"o-abcdefghij/r-abcd/ou-abcd-87654321/"}, paths); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestAddRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ output, subject, owner, want string }{
 		"no JSON":           {`Policy`, "", "", "the output is no JSON object"},

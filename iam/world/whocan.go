@@ -16,7 +16,7 @@ type FindingKind string
 const (
 	FindPrincipal       FindingKind = "principal"         // a user, role or root user of the world
 	FindExternal        FindingKind = "external"          // a principal that the world does not have
-	FindExternalAccount FindingKind = "external account"  // any principal of an account the world does not list
+	FindExternalAccount FindingKind = "external account"  // any principal of an account whose principals the world does not list all
 	FindAnyone          FindingKind = "any AWS principal" // of any account the world does not list
 	FindAnonymous       FindingKind = "anonymous"
 	FindService         FindingKind = "service"
@@ -214,8 +214,8 @@ func (s *search) namedAWS(name string) {
 	}
 	a := s.account(id)
 	s.root(a)
-	if !a.listed && id != "" {
-		s.others[string(id)] = s.anyOf(id)
+	if id != "" && !a.principal && a.id != s.target.owner.id {
+		s.others[string(id)] = s.anyOf(id) // whoever the world does not list
 	}
 }
 
