@@ -39,7 +39,7 @@ do not count.`,
 			if asJSON {
 				err = printJSON(streams.Out, report)
 			} else {
-				printCheck(streams.Out, report)
+				printGrantReport(streams.Out, report)
 			}
 			if err == nil && !report.OK() {
 				return &exitError{code: ExitNo}
@@ -51,7 +51,7 @@ do not count.`,
 	return c
 }
 
-func printCheck(w io.Writer, r *grant.Report) {
+func printGrantReport(w io.Writer, r *grant.Report) {
 	for _, f := range r.Failures {
 		fmt.Fprintf(w, "%s in %s: %s should be %s (%s)\n  %s\n", f.Grant, f.Stage, f.Action, f.Want, f.Case, strings.ReplaceAll(strings.TrimSpace(f.Explanation), "\n", "\n  "))
 	}
