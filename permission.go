@@ -265,7 +265,7 @@ func (f *findings) lint(at string, s iam.Statement) {
 	}
 	p := &iam.Policy{Version: iam.Version2012, Statements: []iam.Statement{s}}
 	o := lint.Options{Kind: iam.KindIdentity, CrossAccount: true, Suppressions: []lint.Suppression{
-		{ID: "GX-S07", Reason: "permissions too large for one policy are divided"},
+		{ID: "GX-S07", Reason: "permissions too large for one policy are divided", Optional: true},
 	}}
 	for _, found := range lint.Policy(p, o) {
 		where := at + permissionField(found.Path)
