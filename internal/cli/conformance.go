@@ -86,6 +86,9 @@ func (a *accountFlag) operator(ctx context.Context, region string) (*conformance
 	o := &conformance.Operator{
 		Config: loaded, Account: iam.AccountID(aws.ToString(identity.Account)), ARN: aws.ToString(identity.Arn), UserID: aws.ToString(identity.UserId),
 	}
+	if !strings.HasPrefix(o.ARN, "arn:aws:") {
+		return nil, &exitError{ExitUsage, fmt.Errorf("the %s's account: %s is in another partition; the recorder works in the partition aws only", a.side, o.ARN)}
+	}
 	if strings.HasSuffix(o.ARN, ":root") {
 		return nil, &exitError{ExitUsage, fmt.Errorf("the %s's account: these are credentials of the root user, who cannot assume roles; use a role or a user", a.side)}
 	}
@@ -351,14 +354,9 @@ explicit; either denial agrees with it.`,
 	c.RunE = func(_ *cobra.Command, files []string) error {
 		all := []conformance.Comparison{}
 		for _, name := range files {
-			f, err := os.Open(name)
+			fixtures, err := readFixtures(name)
 			if err != nil {
 				return &exitError{ExitUsage, err}
-			}
-			fixtures, err := conformance.ReadFixtures(f)
-			f.Close()
-			if err != nil {
-				return &exitError{ExitUsage, fmt.Errorf("%s: %w", name, err)}
 			}
 			comparisons, err := fixtures.Check()
 			if err != nil {
@@ -382,6 +380,19 @@ explicit; either denial agrees with it.`,
 		return nil
 	}
 	return c
+}
+
+func readFixtures(name string) (*conformance.Fixtures, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fixtures, err := conformance.ReadFixtures(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return fixtures, nil
 }
 
 func newConformanceCleanup(streams Streams) *cobra.Command {

@@ -42,7 +42,7 @@ docs/world.md for all commands whose output is understood, and the format.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newWorldImport(streams), newWorldValidate(streams))
+	c.AddCommand(newWorldImport(streams), newWorldValidate(streams), newWorldSchema(streams))
 	return c
 }
 
@@ -166,4 +166,18 @@ is wrong with it. Without FILE it is ./world.json.`,
 		return nil
 	}
 	return c
+}
+
+func newWorldSchema(streams Streams) *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON schema of world.json",
+		Long:    `Print the JSON schema of world.json, for editors and other programs.`,
+		Example: `  crossaccount world schema > world.schema.json`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := streams.Out.Write(world.Schema)
+			return err
+		},
+	}
 }

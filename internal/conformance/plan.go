@@ -182,6 +182,9 @@ func (p *Plan) name(item *Item, n int, r *iam.Request) (*translation, error) {
 	if err != nil {
 		return nil, err
 	}
+	if written.Partition != "aws" {
+		return nil, fmt.Errorf("the recorder works in the partition aws only")
+	}
 	home := written.Account
 	owner := r.ResourceAccount
 	if arn, err := iam.ParseARN(r.Resource); err == nil && arn.Account != "" {
@@ -202,7 +205,28 @@ func (p *Plan) name(item *Item, n int, r *iam.Request) (*translation, error) {
 	item.role = p.role(p.Sides.Principal, written.Path, name)
 	t.addRole(written, item.role)
 
-	return t, p.nameResource(item, t, r, name, roleARN)
+	if err := p.nameResource(item, t, r, name, roleARN); err != nil {
+		return nil, err
+	}
+	if called := item.calledResource(); called != "" && t.text(r.Resource) != called {
+		return nil, fmt.Errorf("the resource %s would become %s, which is not what the recorder calls", r.Resource, t.text(r.Resource))
+	}
+	return t, nil
+}
+
+// calledResource returns the ARN of what the item's call is about; "" for
+// nothing.
+func (i *Item) calledResource() string {
+	switch i.call.about {
+	case aboutRole:
+		return i.target.arn
+	case aboutBucket:
+		return "arn:aws:s3:::" + i.bucket
+	case aboutObject:
+		return "arn:aws:s3:::" + i.bucket + "/" + i.key
+	case aboutNothing:
+	}
+	return ""
 }
 
 func (p *Plan) nameResource(item *Item, t *translation, r *iam.Request, name, roleARN string) error {

@@ -117,6 +117,7 @@ func TestNotRecordable(t *testing.T) {
 		"set by AWS":  {`{"request":{"principal":` + role + `,"action":"s3:GetObject","resource":` + obj + `},"identityPolicies":[` + allow(`,"Condition":{"Null":{"aws:PrincipalArn":"true"}}`) + `]}`, "it is another question", sides()},
 		"half a name": {`{"request":{"principal":` + role + `,"action":"s3:GetObject","resource":` + obj + `,"context":{"aws:PrincipalArn":"arn:aws:iam::111122223333:role/reader"}},"identityPolicies":[` + allow(`,"Condition":{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:role/read*"}}`) + `]}`, "it is another question", sides()},
 		"lock-out":    {`{"request":{"principal":` + role + `,"action":"s3:GetObject","resource":` + obj + `},"resourcePolicy":{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"}]}}`, "lock the bucket's owner out", sides()},
+		"partition":   {`{"request":{"principal":` + role + `,"action":"s3:GetObject","resource":{"resource":"arn:aws-cn:s3:::data/a.txt","accountId":"111122223333"}}}`, "not what the recorder calls", sides()},
 		"one account": {`{"request":{"principal":` + role + `,"action":"s3:GetObject","resource":{"resource":"arn:aws:s3:::data/a.txt","accountId":"444455556666"}}}`, "two accounts and only one is there", one},
 		"wildcard":    {`{"request":{"principal":` + role + `,"action":"s3:ListBucket","resource":{"resource":"arn:aws:s3:::data*","accountId":"111122223333"}}}`, "not one bucket", sides()},
 	} {
