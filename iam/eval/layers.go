@@ -113,6 +113,9 @@ func (e *env) isServiceLinkedRole() bool {
 	case iam.PrincipalRole:
 		return strings.Contains(e.principal.ARN, path)
 	case iam.PrincipalRoleSession:
+		if e.principal.RoleARN == "" {
+			return switchServiceLinkedByName && strings.HasPrefix(e.roleName, "AWSServiceRoleFor")
+		}
 		return strings.Contains(e.principal.RoleARN, path)
 	}
 	return false

@@ -92,6 +92,16 @@ const (
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 	switchRootUserCannotAssumeRoles = true
 
+	// A session whose role's ARN is not known belongs to a service-linked role if
+	// the role's name begins with AWSServiceRoleFor.
+	//
+	// A session's own ARN lacks the path by which
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create-service-linked-role.html
+	// tells these roles. The name is that of almost all of them, but nobody is
+	// kept from using it for another role: give the role's ARN, and this does not
+	// matter.
+	switchServiceLinkedByName = true
+
 	// A * that is the last character of any segment of a Resource can reach over
 	// the colon after it, not only a * at the very end.
 	//

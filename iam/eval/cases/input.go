@@ -238,11 +238,15 @@ func (p *Principal) UnmarshalJSON(data []byte) error {
 		p.Principal = principal
 	}
 	if object.Type != "" {
-		t, ok := principalTypes[object.Type]
-		if !ok {
+		known := false
+		for name, t := range principalTypes {
+			if strings.EqualFold(name, object.Type) {
+				p.Type, known = t, true
+			}
+		}
+		if !known {
 			return fmt.Errorf("principal type %q is unknown", object.Type)
 		}
-		p.Type = t
 	} else if object.ARN == "" {
 		return fmt.Errorf("the principal has neither a type nor an arn")
 	}
