@@ -9,6 +9,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
@@ -57,6 +58,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	secrets := secretsapi.New(s.directory, keys, lockedReader{s})
 	parameters := ssmapi.New(s.directory, keys)
 	queues := sqsapi.New(sqsapi.Options{Directory: s.directory, KMS: keys, Clock: s.clock, Random: lockedReader{s}})
+	streams := kinesisapi.New(s.directory, keys, lockedReader{s})
 	stacks := cfnapi.New(cfnapi.Options{
 		Clock:    s.clock,
 		Random:   lockedReader{s},
@@ -67,6 +69,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		Secrets:  secrets,
 		SSM:      parameters,
 		SQS:      queues,
+		Kinesis:  streams,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
 	})
@@ -80,6 +83,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"secretsmanager": {handler: secrets, protocol: jsonProtocol, targets: []string{"secretsmanager"}},
 		"ssm":            {handler: parameters, protocol: jsonProtocol, targets: []string{"AmazonSSM"}},
 		"sqs":            {handler: queues, protocol: jsonProtocol, targets: []string{"AmazonSQS"}},
+		"kinesis":        {handler: streams, protocol: jsonProtocol, targets: []string{"Kinesis_20131202"}, maxBody: 16 << 20},
 	}
 }
 
