@@ -139,12 +139,7 @@ func (o *outputReader) resourcePolicy(named, text string) error {
 	if err != nil {
 		return err
 	}
-	r := Resource{ARN: arn}
-	if accountOf(arn) == "" {
-		if r.Account = o.owner; r.Account == "" {
-			r.Account = o.knownOwner(arn)
-		}
-	}
+	r := o.resource(arn)
 	if text != "" { // without a policy, some commands answer with an empty string
 		d, err := parseOutputDocument(text)
 		if err != nil {
@@ -156,13 +151,19 @@ func (o *outputReader) resourcePolicy(named, text string) error {
 	return nil
 }
 
-func (o *outputReader) knownOwner(arn string) iam.AccountID {
+// resource begins a resource, with its owner if the ARN does not say it.
+func (o *outputReader) resource(arn string) Resource {
+	r := Resource{ARN: arn}
+	if accountOf(arn) != "" {
+		return r
+	}
+	r.Account = o.owner
 	for i := range o.into.Resources {
-		if o.into.Resources[i].ARN == arn {
-			return o.into.Resources[i].Account
+		if known := &o.into.Resources[i]; r.Account == "" && known.ARN == arn {
+			r.Account = known.Account
 		}
 	}
-	return ""
+	return r
 }
 
 // parseOutputDocument reads a document that may be URL-encoded, as the IAM API
@@ -237,12 +238,8 @@ func (o *outputReader) resourceTags() error {
 	if err != nil {
 		return err
 	}
-	r := Resource{ARN: arn, Tags: tags}
-	if accountOf(arn) == "" {
-		if r.Account = o.owner; r.Account == "" {
-			r.Account = o.knownOwner(arn)
-		}
-	}
+	r := o.resource(arn)
+	r.Tags = tags
 	o.part.Resources = append(o.part.Resources, r)
 	return nil
 }

@@ -57,7 +57,8 @@ func (f *Finding) Answer() *Answer {
 // WhoCanOptions changes what [World.WhoCan] looks for.
 type WhoCanOptions struct {
 	// Chains also finds those who may assume a role that may, through any number
-	// of roles.
+	// of roles. The question's context is that of the last request only; nothing
+	// is known about those that assume roles.
 	Chains bool
 }
 
