@@ -194,6 +194,11 @@ func (q *question) each(change func(*iam.Policy) *iam.Policy) *question {
 }
 
 func (q *question) input(t interface{ Fatal(...any) }) *eval.Input {
+	return q.compiled(t, func(p *eval.Policy) *eval.Policy { return p })
+}
+
+// compiled returns the Input with what change makes of every compiled policy.
+func (q *question) compiled(t interface{ Fatal(...any) }, change func(*eval.Policy) *eval.Policy) *eval.Input {
 	compile := func(kind iam.Kind, p *iam.Policy) *eval.Policy {
 		if p == nil {
 			return nil
@@ -202,7 +207,7 @@ func (q *question) input(t interface{ Fatal(...any) }) *eval.Input {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return compiled
+		return change(compiled)
 	}
 	list := func(kind iam.Kind, in []*iam.Policy) []*eval.Policy {
 		var out []*eval.Policy
@@ -340,37 +345,12 @@ func TestSplitPoliciesDecideTheSame(t *testing.T) {
 // The index only chooses which statements are looked at: with all of them looked
 // at, the decision and its statements are the same.
 func TestIndexedPoliciesDecideTheSame(t *testing.T) {
-	all := func(p *eval.Policy) *eval.Policy {
-		if p == nil {
-			return nil
-		}
-		return eval.Unindexed(p)
-	}
-	list := func(in []*eval.Policy) []*eval.Policy {
-		var out []*eval.Policy
-		for _, p := range in {
-			out = append(out, all(p))
-		}
-		return out
-	}
-	levels := func(in [][]*eval.Policy) [][]*eval.Policy {
-		var out [][]*eval.Policy
-		for _, l := range in {
-			out = append(out, list(l))
-		}
-		return out
-	}
 	rapid.Check(t, func(t *rapid.T) {
 		q := draw(t)
 		if rapid.Bool().Draw(t, "open") {
 			q.request.Context.SetUnknown(rapid.SampledFrom(keys).Draw(t, "unknown"))
 		}
-		in := q.input(t)
-		slow := &eval.Input{
-			Request: in.Request, Identity: list(in.Identity), Session: list(in.Session),
-			Boundary: all(in.Boundary), Resource: all(in.Resource), Endpoint: all(in.Endpoint),
-			ServiceControl: levels(in.ServiceControl), ResourceControl: levels(in.ResourceControl),
-		}
+		in, slow := q.input(t), q.compiled(t, eval.Unindexed)
 		a, b := eval.Decide(in), eval.Decide(slow)
 		same := a.Verdict == b.Verdict && a.Layer == b.Layer && a.Level == b.Level && a.Side == b.Side
 		same = same && slices.EqualFunc(a.Statements(), b.Statements(), func(x, y eval.StatementRef) bool {
