@@ -67,6 +67,7 @@ func (p *Plan) Check() (*Report, error) {
 			c.ask(e, q)
 		}
 	}
+	c.pods()
 	c.lint()
 	return c.report, nil
 }
@@ -190,6 +191,7 @@ func (c *checking) questions(e *edge) []question {
 		if e.externalID != "" {
 			assume.conditions = condition("StringEquals", "sts:ExternalId", e.externalID)
 		}
+		assume.conditions = append(assume.conditions, e.assumeConditions...)
 		all = append(all, assume)
 		caller = e.assume
 	}
@@ -328,7 +330,7 @@ func (c *checking) ask(e *edge, q question) {
 	}
 	for i := range q.conditions {
 		key := q.conditions[i].Key
-		onConsumer := key != "sts:ExternalId" && key != "aws:SourceVpce"
+		onConsumer := q.action != "sts:AssumeRole" && key != "aws:SourceVpce" // asked for by the resource alone
 		neighbour("without "+key, func(n *question) {
 			n.conditions = slices.DeleteFunc(slices.Clone(n.conditions), func(c iam.Condition) bool { return c.Key == key })
 		}, onConsumer, true)
@@ -420,19 +422,24 @@ func (c *checking) decide(e *edge, what, side string, q question, want bool) {
 	if in.Identity == nil {
 		in.Identity = []*eval.Policy{}
 	}
+	c.count(in, want, Failure{Grant: e.grant.Name, Stage: e.pair.stage, Case: what, Side: side, Principal: q.caller, Action: q.action, Resource: q.resource})
+}
+
+// count decides a request and counts it, or notes the failure.
+func (c *checking) count(in *eval.Input, want bool, f Failure) {
 	d := eval.Decide(in)
-	if d.Allowed() == want && d.Verdict != eval.Depends {
+	switch {
+	case d.Allowed() != want || d.Verdict == eval.Depends:
+		f.Want, f.Explanation = "denied", eval.Explain(in).String()
 		if want {
-			c.report.Allowed++
-		} else {
-			c.report.Denied++
+			f.Want = "allowed"
 		}
-		return
+		c.report.Failures = append(c.report.Failures, f)
+	case want:
+		c.report.Allowed++
+	default:
+		c.report.Denied++
 	}
-	c.report.Failures = append(c.report.Failures, Failure{
-		Grant: e.grant.Name, Stage: e.pair.stage, Case: what, Side: side, Principal: q.caller, Action: q.action, Resource: q.resource,
-		Want: map[bool]string{true: "allowed", false: "denied"}[want], Explanation: eval.Explain(in).String(),
-	})
 }
 
 func (c *checking) request(e *edge, q question) *iam.Request {

@@ -44,7 +44,7 @@ func Compile(m *Manifest, o Options) (*Plan, error) {
 	}
 	x := &expander{m: m, sites: map[string]*site{}, instances: map[string]*instance{}}
 	edges := x.edges()
-	b := &builder{m: m, options: o, units: map[string]*unit{}, places: map[string]*place{}, roles: map[string]*roleUnit{}}
+	b := &builder{m: m, options: o, units: map[string]*unit{}, places: map[string]*place{}, roles: map[string]*roleUnit{}, providers: map[string]string{}}
 	b.problems = x.problems
 	if len(b.problems) == 0 {
 		b.declaredRoles(x)
@@ -69,13 +69,14 @@ func Compile(m *Manifest, o Options) (*Plan, error) {
 // The phases in which things come to exist. A unit may come later than its
 // phase if it needs something of another account.
 const (
-	phaseRoles    = iota // roles of consumers, which policies name
-	phaseKeys            // keys and their policies
-	phasePolicies        // resources and their policies, roles to assume
-	phaseAccess          // permissions of consumers
+	phaseRoles        = iota // roles of consumers, which policies name
+	phaseKeys                // keys and their policies
+	phasePolicies            // resources and their policies, roles to assume
+	phaseAccess              // permissions of consumers
+	phaseIntegrations        // what uses them
 )
 
-var phaseNames = []string{"roles", "keys", "policies", "access"}
+var phaseNames = []string{"roles", "keys", "policies", "access", "integrations"}
 
 // A unit is one resource of a stack, or one document that a command writes.
 type unit struct {
@@ -136,7 +137,8 @@ type builder struct {
 	placeOrder []string
 	roles      map[string]*roleUnit
 	roleOrder  []string
-	created    []*instance // resources that the plan creates
+	providers  map[string]string // :: text that stands for an identity provider → its ARN
+	created    []*instance       // resources that the plan creates
 	problems   problems
 }
 

@@ -236,6 +236,12 @@ func (b *builder) consumerStatement(e *edge, h heldRight) {
 
 func (b *builder) assumeStatement(e *edge, arn string) {
 	h := heldRight{right: right{sid: "AssumeRole", actions: []string{"sts:AssumeRole"}}, resources: []string{arn}}
+	if e.principal.pods.podIdentity() {
+		h.right.actions = []string{"sts:AssumeRole", "sts:TagSession"}
+	}
+	if r := b.roles["role/"+e.principal.site.ID+"/"+e.principal.name]; r != nil {
+		r.assumes = union(r.assumes, []string{arn})
+	}
 	b.consumerStatement(e, h)
 }
 
@@ -249,7 +255,11 @@ func (b *builder) trustStatement(e *edge, role *roleUnit) {
 	if e.externalID != "" {
 		s.Conditions = append(s.Conditions, condition("StringEquals", "sts:ExternalId", e.externalID)...)
 	}
-	role.trust.add(statement{Statement: s, grants: []string{e.grant.Name}})
+	if e.principal.pods.podIdentity() {
+		b.podStatements(e, role, s)
+	} else {
+		role.trust.add(statement{Statement: s, grants: []string{e.grant.Name}})
+	}
 	b.requires(role.trust, e.named(), e.path)
 }
 
@@ -286,4 +296,30 @@ func clipTo(s string, limit int) string {
 		return s
 	}
 	return s[:limit-8] + hash(s)[:8]
+}
+
+// podStatements lets pods with Pod Identity assume a role: by the tags of their
+// sessions, or by the external ID that EKS sends when the tags are off. Sessions
+// are tagged in both cases, which is an action of its own.
+//
+// https://docs.aws.amazon.com/eks/latest/userguide/pod-id-assign-target-role.html
+func (b *builder) podStatements(e *edge, role *roleUnit, s iam.Statement) {
+	p := e.principal.pods
+	if p.tagged() {
+		e.assumeConditions = p.tags()
+		s.Action = []string{"sts:AssumeRole", "sts:TagSession"}
+		s.Conditions = append(s.Conditions, e.assumeConditions...)
+		role.trust.add(statement{Statement: s, grants: []string{e.grant.Name}})
+		return
+	}
+	var ids []string
+	for i := range p.clusters {
+		ids = append(ids, p.identity(&p.clusters[i]))
+	}
+	tag := s
+	tag.Sid, tag.Action = "AllowTags", []string{"sts:TagSession"}
+	e.assumeConditions = condition("StringEquals", "sts:ExternalId", ids...)
+	s.Conditions = append(slices.Clone(s.Conditions), e.assumeConditions...)
+	role.trust.add(statement{Statement: s, grants: []string{e.grant.Name}})
+	role.trust.add(statement{Statement: tag, grants: []string{e.grant.Name}})
 }

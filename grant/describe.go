@@ -31,6 +31,10 @@ func (b *builder) describe(p *Plan) {
 	}
 	p.Before = sortedKeys(before)
 	b.listDocuments(p)
+	p.Kubernetes = b.kubernetesFiles()
+	for _, key := range b.roleOrder {
+		p.roles = append(p.roles, b.roles[key])
+	}
 }
 
 func (i *instance) title() string {
@@ -78,6 +82,9 @@ func (b *builder) listDocuments(p *Plan) {
 		if r.trust != nil && r.consumer == nil {
 			p.documents = append(p.documents, &Document{Title: r.trust.title, Account: r.site.ID, Kind: iam.KindTrust, Principal: r.arn, Resource: r.arn, Policy: r.trust.policy(), Grants: r.grants})
 		}
+		if r.trustPolicy != nil {
+			p.documents = append(p.documents, &Document{Title: fmt.Sprintf("trust policy of the role %q in %s", r.name, r.site.Account), Account: r.site.ID, Kind: iam.KindTrust, Principal: r.arn, Resource: r.arn, Policy: b.withProviders(r.trustPolicy), Grants: r.grants})
+		}
 		identity := func(title string, policy *iam.Policy, inline bool) {
 			p.documents = append(p.documents, &Document{Title: title, Account: r.site.ID, Kind: iam.KindIdentity, Principal: r.arn, Policy: policy, Grants: r.grants, Inline: inline})
 		}
@@ -88,4 +95,21 @@ func (b *builder) listDocuments(p *Plan) {
 			identity(r.permissions.title, r.permissions.policy(), true)
 		}
 	}
+}
+
+// withProviders puts the ARNs of identity providers into a trust policy.
+func (b *builder) withProviders(p *iam.Policy) *iam.Policy {
+	out := &iam.Policy{Version: p.Version, Statements: slices.Clone(p.Statements)}
+	for i, s := range out.Statements {
+		if len(s.Principal.Federated) > 0 {
+			federated := slices.Clone(s.Principal.Federated)
+			for k, f := range federated {
+				if arn, ok := b.providers[f]; ok {
+					federated[k] = arn
+				}
+			}
+			out.Statements[i].Principal = &iam.Principals{Federated: federated}
+		}
+	}
+	return out
 }

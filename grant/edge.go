@@ -78,6 +78,7 @@ type principal struct {
 	name     string    // of the role
 	unit     string    // key of the unit that creates the role, "" if it exists
 	declared *instance // for role_of
+	pods     *pods     // that use the role, or nil
 	account  bool      // the whole account; the other fields but site are empty
 }
 
@@ -97,9 +98,10 @@ type edge struct {
 	assume   string // ARN of the role in the resource's account, for via role
 	rights   []heldRight
 
-	organization string // of the consumer, or ""
-	workflow     string // ARN of the consumer's state machine that assumes the role, or ""
-	externalID   string // that the consumer sends when it assumes a role, or ""
+	organization     string          // of the consumer, or ""
+	workflow         string          // ARN of the consumer's state machine that assumes the role, or ""
+	assumeConditions []iam.Condition // of pods that assume a role
+	externalID       string          // that the consumer sends when it assumes a role, or ""
 }
 
 // A heldRight is a right of an edge with its resources and conditions, kept so
@@ -212,7 +214,12 @@ func (x *expander) principal(e *edge, consumer Consumer) bool {
 		return false
 	}
 	e.principal.role, e.principal.name, e.principal.arn = role, name, roleARN(s, role.Path, name)
-	if role.Create != "" {
+	pods, ok := x.pods(role, at, e.pair.consumerStage, s)
+	if !ok {
+		return false
+	}
+	e.principal.pods = pods
+	if role.created() {
 		e.principal.unit = "role/" + s.ID + "/" + name
 	}
 	e.principal.account = e.trust == "account"

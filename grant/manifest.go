@@ -16,6 +16,7 @@ type Manifest struct {
 	Stages    map[string]Stage    `key:"stages" doc:"The stages of the applications. Default: dev (not exported), alpha, beta and prod, for the consumers' development, testing, staging and production."`
 	Apps      map[string]App      `key:"apps,required" doc:"The applications that own resources and let others use them."`
 	Consumers map[string]Consumer `key:"consumers,required" doc:"The teams or companies that use them."`
+	Clusters  map[string]Cluster  `key:"clusters" doc:"EKS clusters whose pods use roles."`
 	Resources map[string]Resource `key:"resources,required" doc:"What is used."`
 	Grants    []Grant             `key:"grants,required" doc:"Who may use what, and how."`
 
@@ -57,12 +58,31 @@ type Consumer struct {
 
 // A Role is an IAM role of a consumer.
 type Role struct {
-	Name        string       `key:"name,required" doc:"The name; may contain placeholders." pattern:"[A-Za-z0-9_+=,.@{}-]+"`
-	Path        string       `key:"path" doc:"The path, beginning and ending with a slash. Default: /." pattern:"/|/[!-~]*/"`
-	Create      string       `key:"create" doc:"The AWS service that uses the role, such as lambda.amazonaws.com: the role is then created with a trust policy for that service. Without it the role must exist." pattern:"[a-z0-9.-]+\\.amazonaws\\.com"`
-	Policies    []string     `key:"policies" doc:"ARNs of managed policies that a created role gets, such as those of AWS for Lambda functions." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
-	Permissions []Permission `key:"permissions" doc:"What the role may do besides, in its own account."`
-	Boundary    string       `key:"boundary" doc:"ARN of the permissions boundary of a created role." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
+	Name           string          `key:"name,required" doc:"The name; may contain placeholders." pattern:"[A-Za-z0-9_+=,.@{}-]+"`
+	Path           string          `key:"path" doc:"The path, beginning and ending with a slash. Default: /." pattern:"/|/[!-~]*/"`
+	Create         string          `key:"create" doc:"The AWS service that uses the role, such as lambda.amazonaws.com: the role is then created with a trust policy for that service. Without it the role must exist." pattern:"[a-z0-9.-]+\\.amazonaws\\.com"`
+	Policies       []string        `key:"policies" doc:"ARNs of managed policies that a created role gets, such as those of AWS for Lambda functions." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
+	Permissions    []Permission    `key:"permissions" doc:"What the role may do besides, in its own account."`
+	ServiceAccount *ServiceAccount `key:"service_account" doc:"The Kubernetes service account that uses the role: the role is then created for it."`
+	Boundary       string          `key:"boundary" doc:"ARN of the permissions boundary of a created role." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
+}
+
+// A Cluster is an EKS cluster.
+type Cluster struct {
+	Account  string `key:"account,required" doc:"The account it is in."`
+	Region   string `key:"region" doc:"Its region. Default: the first one of the account." pattern:"[a-z]{2,4}(-[a-z]+)+-[0-9]+"`
+	Name     string `key:"name" doc:"Its name in EKS. Default: the name here." pattern:"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"`
+	Issuer   string `key:"issuer" doc:"The URL of its identity provider, for irsa." pattern:"https://[a-z0-9.-]+/id/[A-Z0-9]{8,64}"`
+	Provider string `key:"provider" doc:"exists if the account of the role has the identity provider already: an account has one for each issuer. Default: create." enum:"create exists"`
+}
+
+// A ServiceAccount is what pods run as.
+type ServiceAccount struct {
+	Namespace   string              `key:"namespace,required" doc:"Its namespace." pattern:"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"`
+	Name        string              `key:"name,required" doc:"Its name." pattern:"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"`
+	Clusters    map[string][]string `key:"clusters,required" doc:"The clusters, by the consumer's stage."`
+	Via         string              `key:"via" doc:"irsa (tokens of the cluster's identity provider) or pod-identity (an agent on the nodes). Default: irsa." enum:"irsa pod-identity"`
+	SessionTags *bool               `key:"session_tags" doc:"Pod Identity: whether EKS tags sessions with cluster, namespace and service account, and roles ask for the tags. Without them roles ask for the external ID that EKS sends. Default: true."`
 }
 
 // A Resource is what a grant is about.

@@ -33,6 +33,13 @@ func (p *Plan) Markdown() []byte {
 			p.stackMarkdown(&b, s)
 		}
 	}
+	if len(p.Kubernetes) > 0 {
+		b.WriteString("\n## Kubernetes\n\nAfter the last wave, in each cluster. Pods get the role when they start; those that run must be made anew.\n\n```sh\n")
+		for _, k := range p.Kubernetes {
+			fmt.Fprintf(&b, "kubectl --context %s apply -f %s\n", word(k.Cluster), word(k.Path))
+		}
+		b.WriteString("```\n")
+	}
 	b.WriteString("\n## Removal\n\nThe last wave first:\n\n```sh\n")
 	for i := len(p.Waves) - 1; i >= 0; i-- {
 		for n := len(p.Waves[i].Stacks) - 1; n >= 0; n-- {

@@ -50,6 +50,9 @@ func (p *Plan) Files() ([]File, error) {
 			}
 		}
 	}
+	for _, k := range p.Kubernetes {
+		files = append(files, File{Path: k.Path, Data: k.Data})
+	}
 	plan, err := p.JSON()
 	if err != nil {
 		return nil, err

@@ -173,18 +173,24 @@ func (b *builder) checkQuota(p *place) {
 	}
 }
 
-// longest returns the size of a policy whose unknown ARNs are as long as they
-// get.
+// longest returns the size of a policy in which whatever only AWS knows is as
+// long as it gets.
 func longest(p *iam.Policy) int {
-	size := p.Size()
-	for _, s := range p.Statements {
-		for _, r := range s.Resource {
-			if iam.HasSymbol(r) {
-				size += 128
-			}
+	full := &iam.Policy{Version: p.Version, Statements: slices.Clone(p.Statements)}
+	fill := func(list []string) []string {
+		out := slices.Clone(list)
+		for i := range out {
+			out[i] = iam.ReplaceSymbols(out[i], func(string) string { return strings.Repeat("x", 140) })
+		}
+		return out
+	}
+	for i := range full.Statements {
+		s := &full.Statements[i]
+		if s.Resource != nil {
+			s.Resource = fill(s.Resource)
 		}
 	}
-	return size
+	return full.Size()
 }
 
 // resourcePlace returns the place of the policy of a resource, or of a part of

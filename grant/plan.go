@@ -16,6 +16,10 @@ type Plan struct {
 	// Warnings are choices that deserve a second look, with where they are made.
 	Warnings []Problem `json:"warnings,omitempty"`
 
+	// Kubernetes are manifests for clusters whose pods use roles.
+	Kubernetes []KubernetesFile `json:"kubernetes,omitempty"`
+
+	roles     []*roleUnit
 	edges     []*edge
 	documents []*Document
 }

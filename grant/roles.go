@@ -29,6 +29,10 @@ type roleUnit struct {
 	owner, app  string
 	grants      []string
 	parts       []*iam.Policy // the permissions as managed policies
+	pods        *pods         // that use the role, or nil
+	assumes     []string      // ARNs of the roles that it assumes
+	direct      bool          // it uses resources without assuming a role
+	trustPolicy *iam.Policy   // of a consumer's role that is created
 	sources     []string      // ARNs of the state machines that use the role
 	admitted    string        // who may assume it, for roles that grants share
 }
@@ -123,7 +127,11 @@ func (b *builder) consumerRole(e *edge) {
 		}
 		b.roles[key] = r
 		b.roleOrder = append(b.roleOrder, key)
+		r.pods = p.pods
 		b.ownPermissions(r, p.role.Permissions, e)
+	}
+	if e.via == "policy" {
+		r.direct = true
 	}
 	if e.workflow != "" {
 		r.sources = union(r.sources, []string{e.workflow})
@@ -131,7 +139,7 @@ func (b *builder) consumerRole(e *edge) {
 	switch {
 	case r.consumer == nil:
 		b.report(b.m.problem(RuleCollision, e.path, "choose another name", "the role %q of the consumer is also a role that a grant creates", p.name))
-	case r.arn != p.arn || r.consumer.Create != p.role.Create || !slices.Equal(r.consumer.Policies, p.role.Policies) || r.consumer.Boundary != p.role.Boundary:
+	case r.arn != p.arn || r.consumer.Create != p.role.Create || (r.consumer.ServiceAccount == nil) != (p.role.ServiceAccount == nil) || r.consumer.ServiceAccount != nil && (r.consumer.ServiceAccount.Name != p.role.ServiceAccount.Name || r.consumer.ServiceAccount.Namespace != p.role.ServiceAccount.Namespace) || !slices.Equal(r.consumer.Policies, p.role.Policies) || r.consumer.Boundary != p.role.Boundary:
 		b.report(b.m.problem(RuleCollision, e.path, "describe the role once, under the consumer", "the grants %s and %q describe the role %q of account %s differently", few(r.grants), e.grant.Name, p.name, p.site.ID))
 	}
 	r.grants = union(r.grants, []string{e.grant.Name})
@@ -209,19 +217,30 @@ func (b *builder) plainRole(u *unit, r *roleUnit, role *template.Role) {
 // that policies can name it, and its permissions, which come last.
 func (b *builder) finishConsumerRole(r *roleUnit) {
 	c := r.consumer
-	trust := serviceTrust(c.Create, r.site, r.sources)
+	if c.ServiceAccount != nil {
+		r.trustPolicy = b.podTrust(r)
+	} else if c.Create != "" {
+		r.trustPolicy = serviceTrust(c.Create, r.site, r.sources)
+	}
 	shell := &unit{key: r.key, id: roleID(r.name), site: r.site, stage: r.stage, phase: phaseRoles, path: r.path, grants: r.grants}
 	switch {
-	case c.Create == "":
+	case !c.created():
 	case b.options.Format == Policies:
-		shell.apply = &apply{title: fmt.Sprintf("trust policy of the role %q in %s", r.name, r.site.Account), document: trust}
+		shell.apply = &apply{title: fmt.Sprintf("trust policy of the role %q in %s", r.name, r.site.Account), document: r.trustPolicy}
 		b.unit(shell)
 	default:
 		shell.kind = &template.Role{
 			Name: r.name, Path: c.Path, Description: fmt.Sprintf("Used by %s (%s) for access to other accounts", r.app, r.stage),
-			Trust: trust, ManagedPolicyARNs: c.Policies, PermissionsBoundary: c.Boundary, Tags: b.tags(r.owner, r.app, r.stage, r.grants),
+			Trust: r.trustPolicy, ManagedPolicyARNs: c.Policies, PermissionsBoundary: c.Boundary, Tags: b.tags(r.owner, r.app, r.stage, r.grants),
 		}
 		b.unit(shell)
+	}
+	if c.created() {
+		if err := reference.CheckTrustPolicySize(b.withProviders(r.trustPolicy).Size()); err != nil {
+			b.report(b.m.problem(RuleSize, r.path, "give the role's pods in some of the clusters a role of their own, or use via: pod-identity, whose trust policy does not grow",
+				"the trust policy of the role %q in %s: %v; with irsa each cluster takes a statement", r.name, r.site.Account, err))
+		}
+		b.associations(r)
 	}
 	var statements []iam.Statement
 	for _, s := range r.permissions.policy().Statements {
@@ -235,7 +254,7 @@ func (b *builder) finishConsumerRole(r *roleUnit) {
 	for n, document := range parts {
 		name := fmt.Sprintf("%s-crossaccount-%d", r.name, n+1)
 		u := &unit{key: fmt.Sprintf("%s/permissions/%d", r.key, n+1), id: camel(r.name, fmt.Sprintf("Access%d", n+1)), site: r.site, stage: r.stage, phase: phaseAccess, path: r.path, grants: r.grants}
-		if c.Create != "" {
+		if c.created() {
 			u.needs = []string{r.key}
 		}
 		if b.options.Format == Policies {

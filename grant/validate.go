@@ -15,6 +15,7 @@ import (
 func (m *Manifest) validate() problems {
 	v := &validator{m: m}
 	v.accounts()
+	v.clusters()
 	v.parties()
 	v.resources()
 	names := map[string]int{}
@@ -113,6 +114,7 @@ func (v *validator) parties() {
 
 func (v *validator) role(at string, r *Role) {
 	v.placeholders(at+".name", r.Name)
+	v.serviceAccount(at, r)
 	for i := range r.Permissions {
 		v.permission(fmt.Sprintf("%s.permissions[%d]", at, i), &r.Permissions[i])
 	}
@@ -342,7 +344,7 @@ func (v *validator) grant(at string, g *Grant) bool {
 		v.report(m.problem(RuleSharedKey, at+".resource", fmt.Sprintf("encrypt it with a customer-managed key, declare that as a resource of kind kms-key, and name it in resources.%s.encryption", g.Resource),
 			"the %s %q %s encrypted with the key that AWS manages for %s, which other accounts can never use", k.title, g.Resource, how, k.via))
 	}
-	if g.Via == "policy" && k.policy == nil && k.name != "role" {
+	if g.Via == "policy" && k.policy == nil && k.name != "role" && g.StateMachine == "" {
 		v.report(m.problem(RuleValue, at+".via", "use role or auto", "%s has no resource policy", k.one()))
 	}
 	if k.policy != nil && k.policy.unconditional && g.Trust == "matched" && g.Via != "role" {
