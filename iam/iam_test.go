@@ -256,6 +256,7 @@ func TestContext(t *testing.T) {
 	if diff := cmp.Diff([]string{"aws:PrincipalArn", "aws:SourceIp", "aws:TagKeys"}, c.Keys()); diff != "" {
 		t.Error(diff)
 	}
+	c.SetUnlistedUnknown()
 	c.SetAbsent("aws:SourceVpce")
 	c.SetFamilyAbsent("aws:PrincipalTag/")
 	c.Set("aws:PrincipalTag/team", "red")
