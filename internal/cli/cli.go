@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -34,12 +35,17 @@ type Streams struct {
 // Main runs the command line and returns the exit code. It stops when the
 // context ends.
 func Main(ctx context.Context, args []string, streams Streams) int {
+	out := &attentive{Writer: streams.Out}
+	streams.Out = out
 	root := newRoot(streams)
 	root.SetArgs(args)
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
 	command, err := root.ExecuteContextC(ctx)
+	if out.err != nil && (err == nil || errors.Is(err, out.err)) {
+		err = &exitError{ExitInternal, fmt.Errorf("the output could not be written: %w", out.err)}
+	}
 	if err == nil {
 		return ExitDone
 	}
@@ -55,6 +61,24 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 		fmt.Fprintf(streams.Err, "crossaccount: %s\n", strings.ReplaceAll(exit.err.Error(), "\n", "\n  "))
 	}
 	return exit.code
+}
+
+// An attentive writer remembers that writing failed: a result that was lost on
+// a full disk must not look like success, whoever ignored the error.
+type attentive struct {
+	io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (a *attentive) Write(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, err := a.Writer.Write(b)
+	if err != nil && a.err == nil {
+		a.err = err
+	}
+	return n, err
 }
 
 // An exitError is an error with an exit code of its own. Without err everything

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -211,6 +212,23 @@ func TestHelpTeaches(t *testing.T) {
 	for _, want := range []string{"demo", "bucket", "integration disconnect", "integration audit", "status"} {
 		if !slices.Contains(commands, want) {
 			t.Errorf("there is no command %q among %q", want, commands)
+		}
+	}
+}
+
+// fullDisk fails as a file does on a disk without space.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// A result that could not be written is no success, even where a command does
+// not look at the error of every line.
+func TestLostOutputIsNoSuccess(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"version", "--json"}, {"demo", "--once"}, {"--help"}} {
+		var messages bytes.Buffer
+		code := cli.Main(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: fullDisk{}, Err: &messages})
+		if code != cli.ExitInternal || !strings.Contains(messages.String(), "no space left on device") {
+			t.Errorf("%v: exit code %d, %q", args, code, messages.String())
 		}
 	}
 }
