@@ -40,6 +40,7 @@ type Call struct {
 	Referer   string
 	Secure    bool     // aws:SecureTransport
 	Via       []string // service principals that call on the caller's behalf, first to last
+	SourceARN string   // aws:SourceArn, of the resource a service calls for with its own name; see AsService
 
 	engine *Engine
 	trace  *trace
@@ -142,6 +143,20 @@ func (c *Call) Forward(service string) *Call {
 	forwarded := *c
 	forwarded.Via = append(c.Via[:len(c.Via):len(c.Via)], service)
 	return &forwarded
+}
+
+// AsService returns a call that a service ("sns.amazonaws.com") makes with its
+// own name for a resource, such as a topic for the queue it delivers to. It sets
+// aws:SourceArn and aws:SourceAccount. Such a caller has no policies: only the
+// policies of what it uses decide.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+func (c *Call) AsService(service, sourceARN, region string) *Call {
+	own := *c
+	own.Caller = Caller{Principal: iam.Principal{Type: iam.PrincipalService, ARN: service}}
+	own.Via, own.SourceIP, own.UserAgent, own.Referer = nil, "", "", ""
+	own.SourceARN, own.Region, own.Secure = sourceARN, region, true
+	return &own
 }
 
 // AsServiceRole returns a call made by service ("cloudformation.amazonaws.com")

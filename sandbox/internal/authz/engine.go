@@ -84,6 +84,7 @@ func (e *Engine) assumeForService(c *Call, roleARN, service, sessionName string)
 	byService.Caller = Caller{Principal: iam.Principal{Type: iam.PrincipalService, ARN: service}}
 	byService.Via = nil
 	byService.SourceIP = ""
+	byService.SourceARN = ""
 	role, found := roleByARN(view, roleARN)
 	if found {
 		q.ResourcePolicy = role.Trust.Compiled

@@ -62,6 +62,13 @@ func (c *Call) requestKeys(ctx *iam.Context) {
 	if c.SourceIP != "" && len(c.Via) == 0 {
 		ctx.Set("aws:SourceIp", c.SourceIP)
 	}
+	if source, err := iam.ParseARN(c.SourceARN); err == nil {
+		ctx.Set("aws:SourceArn", c.SourceARN)
+		ctx.Set("aws:SourceAccount", source.Account)
+		if id := c.engine.Organization(iam.AccountID(source.Account)); id != "" {
+			ctx.Set("aws:SourceOrgID", id)
+		}
+	}
 	if c.Caller.Anonymous() {
 		return
 	}

@@ -17,7 +17,7 @@ import (
 //	Duration    *int   `wire:"DurationSeconds"` // nil: not given
 //	Tags        []Tag                          // Tags.member.1.Key=a&Tags.member.1.Value=b
 //	Context     Nested                         // Context.Field=x
-//	Extra       map[string]string              // Extra.entry.1.key=a&Extra.entry.1.value=b
+//	Extra       map[string]string              // Extra.entry.1.key=a&Extra.entry.1.value=b, or Name and Value
 //	StartTime   time.Time                      // StartTime=2026-01-02T15:04:05Z
 //	Ignored     string `wire:"-"`
 //
@@ -216,7 +216,10 @@ func decodeMap(n *node, v reflect.Value) error {
 	}
 	m := reflect.MakeMapWithSize(v.Type(), len(entries))
 	for _, entry := range entries {
-		key := entry.children["key"]
+		key, named := entry.children["key"], "value"
+		if key == nil { // the message attributes of SNS say it differently
+			key, named = entry.children["Name"], "Value"
+		}
 		if key == nil || !key.set {
 			return malformed(entry.path, "has no key")
 		}
@@ -225,7 +228,7 @@ func decodeMap(n *node, v reflect.Value) error {
 			return malformed(entry.path, "repeats a key")
 		}
 		value := reflect.New(v.Type().Elem()).Elem()
-		if child := entry.children["value"]; child != nil {
+		if child := entry.children[named]; child != nil {
 			if err := decodeValue(child, value); err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ const (
 	NamespaceIAM            = "https://iam.amazonaws.com/doc/2010-05-08/"
 	NamespaceSTS            = "https://sts.amazonaws.com/doc/2011-06-15/"
 	NamespaceCloudFormation = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
+	NamespaceSNS            = "http://sns.amazonaws.com/doc/2010-03-31/"
 )
 
 // WriteQuery answers an AWS query request:

@@ -1,0 +1,31 @@
+package sqsapi
+
+import (
+	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
+)
+
+// URLOf returns the URL of the queue with an ARN, by which services that know
+// queues by their ARNs call this one. The queue need not exist.
+func URLOf(arn string) (string, error) {
+	parsed, err := iam.ParseARN(arn)
+	if err != nil || parsed.Service != "sqs" || !namePattern.MatchString(parsed.Resource) {
+		return "", wire.BadRequest("InvalidAddress", "%s is not the ARN of a queue", clip(arn))
+	}
+	q := queue{place: place{iam.AccountID(parsed.Account), parsed.Region}, name: parsed.Resource}
+	return q.url(), nil
+}
+
+// Deliver sends a message to the queue with an ARN. The call's region must be
+// the queue's.
+func (s *Service) Deliver(c *authz.Call, arn string, in *SendMessageInput) error {
+	url, err := URLOf(arn)
+	if err != nil {
+		return err
+	}
+	message := *in
+	message.QueueURL = url
+	_, err = s.SendMessage(c, &message)
+	return err
+}
