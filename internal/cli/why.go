@@ -46,6 +46,7 @@ it or too little is known, and 2 if there is no refusal in the input.`,
 	c.Flags().StringVar(&w.principal, "principal", "", "`ARN` of who asked, if the message does not say")
 	c.Flags().StringVar(&w.action, "action", "", "`action` that was asked for, if the message does not say")
 	c.Flags().StringVar(&w.resource, "resource", "", "`ARN` of the resource, if the message does not say")
+	c.Flags().StringVar(&w.event, "event-id", "", "`id` of the event, in a list of CloudTrail events of which several were refused")
 	c.RunE = func(_ *cobra.Command, args []string) error { return w.run(args) }
 	return c
 }
@@ -54,6 +55,7 @@ it or too little is known, and 2 if there is no refusal in the input.`,
 type why struct {
 	question
 	principal, action, resource string
+	event                       string // id, in a list of CloudTrail events
 }
 
 // maxDenialSize is far more than a log file of CloudTrail has, in bytes.
@@ -81,6 +83,9 @@ func (w *why) read(args []string) ([]byte, error) {
 func (w *why) run(args []string) error {
 	text, err := w.read(args)
 	if err != nil {
+		return &exitError{ExitUsage, err}
+	}
+	if text, err = selectEvent(text, w.event); err != nil {
 		return &exitError{ExitUsage, err}
 	}
 	denial, err := parseDenial(text)

@@ -91,6 +91,9 @@ If one of the files cannot be merged, the world stays as it was.`,
 				return &exitError{ExitUsage, err}
 			}
 			if err := snapshot.Add(data, subject, iam.AccountID(owner)); err != nil {
+				if subject == "" && strings.Contains(err.Error(), "name its ARN") {
+					err = fmt.Errorf("%w before the file, as in arn:aws:s3:::data=%s", err, name)
+				}
 				return &exitError{ExitUsage, fmt.Errorf("%s: %w", name, err)}
 			}
 		}
