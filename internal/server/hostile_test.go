@@ -179,7 +179,7 @@ func TestRawRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if response, err := http.ReadResponse(bufio.NewReader(slow), nil); err != nil || response.StatusCode != http.StatusRequestTimeout {
+	if response, err := http.ReadResponse(bufio.NewReader(slow), nil); err != nil || response.StatusCode != http.StatusRequestTimeout { //nolint:bodyclose // the connection is closed
 		t.Errorf("a slow body: %v, %v", response, err)
 	}
 	if err := errors.Join(p.Interrupt(), p.Wait()); err != nil {

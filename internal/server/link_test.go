@@ -58,7 +58,7 @@ func (b *browser) send(method, address string, form url.Values) (*http.Response,
 // follow opens a link and returns the address it leads to.
 func (b *browser) follow(link string) string {
 	b.Helper()
-	response, body := b.send(http.MethodGet, link, nil)
+	response, body := b.send(http.MethodGet, link, nil) //nolint:bodyclose // send closes it
 	if response.StatusCode != http.StatusSeeOther {
 		b.Fatalf("the link: %s: %s", response.Status, body)
 	}
@@ -95,7 +95,7 @@ func TestSetupLink(t *testing.T) {
 	}
 	token := link[strings.Index(link, "link=")+len("link="):]
 	b := newBrowser(t)
-	opened, _ := b.send(http.MethodGet, link, nil)
+	opened, _ := b.send(http.MethodGet, link, nil) //nolint:bodyclose // send closes it
 	cookie := opened.Cookies()
 	if opened.StatusCode != http.StatusSeeOther || opened.Header.Get("Referrer-Policy") != "no-referrer" || opened.Header.Get("Cache-Control") != "no-store" ||
 		len(cookie) != 1 || !cookie[0].HttpOnly || cookie[0].SameSite != http.SameSiteLaxMode || strings.Contains(opened.Header.Get("Location"), token) {

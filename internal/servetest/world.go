@@ -151,7 +151,7 @@ func prepareVendor(ctx context.Context, admin aws.Config) (*iamKey, error) {
 	return &iamKey{out.AccessKey.AccessKeyId, out.AccessKey.SecretAccessKey}, nil
 }
 
-type iamKey struct{ AccessKeyId, SecretAccessKey *string } //nolint:revive // AWS's names
+type iamKey struct{ AccessKeyId, SecretAccessKey *string }
 
 // Config returns a configuration of an account's root user.
 func (w *World) Config(account *sandbox.Account) aws.Config {
