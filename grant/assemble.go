@@ -308,8 +308,7 @@ func (a *assembler) fill(s *Stack) {
 	owners, apps := map[string]bool{}, map[string]bool{}
 	for _, u := range s.units {
 		s.Grants = union(s.Grants, u.grants)
-		owner, app := a.ownersOf(u)
-		owners[owner], apps[app] = true, true
+		owners[u.owner], apps[u.app] = true, true
 		s.Then = append(s.Then, u.then...)
 		if u.apply != nil {
 			a.applyDocument(s, u)
@@ -364,31 +363,6 @@ func (a *assembler) fill(s *Stack) {
 
 func one(set map[string]bool) string {
 	return clipTo(strings.Join(sortedKeys(set), " "), reference.MaxTagValue)
-}
-
-// ownersOf returns the owner and the app of a unit, for the stack's tags.
-func (a *assembler) ownersOf(u *unit) (owner, app string) {
-	if r, ok := a.roles[strings.SplitN(u.key+"/permissions", "/permissions", 2)[0]]; ok {
-		return r.owner, r.app
-	}
-	if p, ok := a.places[u.key]; ok {
-		return a.ownerOf(p.inst), p.inst.app
-	}
-	if len(u.grants) > 0 {
-		for _, g := range a.m.Grants {
-			if g.Name == u.grants[0] {
-				app := a.m.appOf(g.Resource)
-				if o := a.m.Apps[app].Owner; o != "" {
-					return o, app
-				}
-				if a.m.Owner != "" {
-					return a.m.Owner, app
-				}
-				return app, app
-			}
-		}
-	}
-	return "crossaccount", "crossaccount"
 }
 
 // output makes a stack tell an attribute of one of its units.
@@ -468,9 +442,11 @@ func (p *Plan) checkTemplates() error {
 		if s.Template == nil {
 			continue
 		}
-		if _, err := cfn.Write(s.Template); err != nil {
+		data, err := cfn.Write(s.Template)
+		if err != nil {
 			return errors.New("stack " + s.Name + ": " + err.Error())
 		}
+		s.data = data
 	}
 	return nil
 }

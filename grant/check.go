@@ -56,8 +56,9 @@ func (p *Plan) Check() (*Report, error) {
 	if err := c.compile(); err != nil {
 		return nil, err
 	}
-	c.declared = map[string][]question{}
+	c.declared, c.byGrant = map[string][]question{}, map[string][]*edge{}
 	for _, e := range p.edges {
+		c.byGrant[e.grant.Name] = append(c.byGrant[e.grant.Name], e)
 		for _, q := range c.questions(e) {
 			c.declared[q.caller] = append(c.declared[q.caller], q)
 		}
@@ -79,6 +80,7 @@ type checking struct {
 	policies map[string]*eval.Policy   // :: kind and ARN → what is attached there
 	identity map[string][]*eval.Policy // :: ARN of a role → its permissions
 	actions  map[string]string         // :: an action → another one on the same type of resource
+	byGrant  map[string][]*edge        // :: name of a grant → its stages
 	declared map[string][]question     // :: principal → what grants let it do
 }
 
@@ -343,8 +345,8 @@ func (c *checking) otherStages(e *edge, q question, neighbour func(string, func(
 	if q.caller == e.assume && e.via == "role" {
 		return // within the resource's account
 	}
-	for _, other := range c.plan.edges {
-		if other.grant != e.grant || other == e || e.principal.account {
+	for _, other := range c.byGrant[e.grant.Name] {
+		if other == e || e.principal.account {
 			continue
 		}
 		target := strings.ReplaceAll(q.resource, e.resource.arn, other.resource.arn)
@@ -474,10 +476,11 @@ func (c *checking) request(e *edge, q question) *iam.Request {
 func (c *checking) lint() {
 	for _, d := range c.plan.documents {
 		o := lint.Options{Kind: d.Kind, Service: d.Service, Inline: d.Inline, Account: iam.AccountID(d.Account)}
-		for _, e := range c.plan.edges {
-			if !slices.Contains(d.Grants, e.grant.Name) {
-				continue
-			}
+		var edges []*edge
+		for _, name := range d.Grants {
+			edges = append(edges, c.byGrant[name]...)
+		}
+		for _, e := range edges {
 			if e.resource.decl.CORS && d.Service == "execute-api" {
 				o.Suppressions = append(o.Suppressions, lint.Suppression{ID: "GX-P01", Reason: "preflight requests have no credentials, and cors asks for them"})
 			}

@@ -80,18 +80,19 @@ var phaseNames = []string{"roles", "keys", "policies", "access", "integrations"}
 
 // A unit is one resource of a stack, or one document that a command writes.
 type unit struct {
-	key    string // unique and stable
-	id     string // logical id
-	site   *site
-	stage  string
-	phase  int
-	path   string        // in the manifest
-	kind   template.Kind // nil for commands; strings may contain unitValues
-	apply  *apply        // nil for resources
-	then   [][]string    // commands that follow
-	needs  []string      // units that must exist before, besides those that kind refers to
-	blame  map[string]string
-	grants []string
+	key        string // unique and stable
+	id         string // logical id
+	site       *site
+	stage      string
+	phase      int
+	path       string        // in the manifest
+	owner, app string        // for the tags of the stack
+	kind       template.Kind // nil for commands; strings may contain unitValues
+	apply      *apply        // nil for resources
+	then       [][]string    // commands that follow
+	needs      []string      // units that must exist before, besides those that kind refers to
+	blame      map[string]string
+	grants     []string
 
 	wave  int
 	stack *Stack
@@ -203,7 +204,7 @@ func (b *builder) createResource(i *instance, e *edge) {
 	if _, ok := b.units[i.unitKey()]; !ok {
 		b.created = append(b.created, i)
 	}
-	b.unit(&unit{key: i.unitKey(), id: camel(i.name), site: i.site, stage: i.stage, phase: phase, path: i.path, kind: g, grants: []string{e.grant.Name}})
+	b.unit(&unit{key: i.unitKey(), id: camel(i.name), site: i.site, stage: i.stage, phase: phase, path: i.path, owner: b.ownerOf(i), app: i.app, kind: g, grants: []string{e.grant.Name}})
 }
 
 func (b *builder) ownerOf(i *instance) string {
@@ -273,7 +274,7 @@ func (b *builder) finish() {
 		if also := i.kind.create.also; also != nil {
 			owner := b.units[i.unitKey()]
 			for _, u := range also(b, i, owner.kind.(*template.Generic)) {
-				u.grants = owner.grants
+				u.grants, u.owner, u.app = owner.grants, owner.owner, owner.app
 				b.unit(u)
 			}
 		}
@@ -290,7 +291,7 @@ func (b *builder) resourcePolicy(p *place) {
 	if i.kind.name == "kms-key" {
 		phase = phaseKeys
 	}
-	u := unit{key: p.key, id: camel(i.name, "Policy"), site: i.site, stage: i.stage, phase: phase, path: p.path, grants: p.grants(), blame: p.needs, needs: sortedKeys(p.needs)}
+	u := unit{key: p.key, id: camel(i.name, "Policy"), site: i.site, stage: i.stage, phase: phase, path: p.path, owner: b.ownerOf(i), app: i.app, grants: p.grants(), blame: p.needs, needs: sortedKeys(p.needs)}
 	switch p.part {
 	case fanOutPart:
 		u.id = camel(i.name, p.grants()[0], "ConsumerPolicy")

@@ -273,7 +273,7 @@ func (b *builder) registerConsumer(e *edge) {
 	key := "stream-consumer/" + i.name + "/" + i.stage + "/" + e.grant.Name
 	i.fanOut = unitValue(key, "Arn")
 	b.unit(&unit{
-		key: key, id: camel(i.name, e.grant.Name, "Consumer"), site: i.site, stage: i.stage, phase: phasePolicies, path: e.path, grants: []string{e.grant.Name},
+		key: key, id: camel(i.name, e.grant.Name, "Consumer"), site: i.site, stage: i.stage, phase: phasePolicies, path: e.path, owner: b.ownerOf(&i), app: i.app, grants: []string{e.grant.Name},
 		kind: &template.Generic{
 			TypeName:   "AWS::Kinesis::StreamConsumer",
 			Properties: template.Object{{Key: "ConsumerName", Value: name}, {Key: "StreamARN", Value: i.arnInStack()}},

@@ -170,7 +170,7 @@ func (b *builder) provider(r *roleUnit, c *cluster) string {
 	}
 	key := "oidc/" + r.site.ID + "/" + c.issuer()
 	b.unit(&unit{
-		key: key, id: camel(c.key, "Provider"), site: r.site, stage: r.stage, phase: phaseRoles, path: "clusters." + c.key, grants: r.grants,
+		key: key, id: camel(c.key, "Provider"), site: r.site, stage: r.stage, phase: phaseRoles, path: "clusters." + c.key, owner: r.owner, app: r.app, grants: r.grants,
 		kind: &template.Generic{
 			TypeName:   "AWS::IAM::OIDCProvider",
 			Properties: template.Object{{Key: "Url", Value: c.Issuer}, {Key: "ClientIdList", Value: []any{audience}}, {Key: "Tags", Value: tagList(b.tags(r.owner, r.app, r.stage, nil))}},
@@ -210,7 +210,7 @@ func (b *builder) associations(r *roleUnit) {
 		}
 		o.Add("Tags", tagList(b.tags(r.owner, r.app, r.stage, r.grants)))
 		b.unit(&unit{
-			key: r.key + "/association/" + c.key, id: camel(r.name, c.key, "Association"), site: c.site, stage: r.stage, phase: phaseIntegrations, path: r.path, grants: r.grants, needs: []string{r.key},
+			key: r.key + "/association/" + c.key, id: camel(r.name, c.key, "Association"), site: c.site, stage: r.stage, phase: phaseIntegrations, path: r.path, owner: r.owner, app: r.app, grants: r.grants, needs: []string{r.key},
 			kind: &template.Generic{TypeName: "AWS::EKS::PodIdentityAssociation", Properties: o, Terraform: []template.Block{{Type: "aws_eks_pod_identity_association", Arguments: arguments}}},
 		})
 	}

@@ -76,18 +76,16 @@ func (p *Plan) stackMarkdown(b *strings.Builder, s *Stack) {
 
 func (p *Plan) grantsMarkdown(b *strings.Builder) {
 	b.WriteString("\n## Grants\n")
-	done := map[string]bool{}
+	stagesOf := map[string][]string{}
 	for _, g := range p.Grants {
-		if done[g.Grant] {
-			continue
+		stagesOf[g.Grant] = append(stagesOf[g.Grant], fmt.Sprintf("%s → %s", g.Stage, g.ConsumerStage))
+	}
+	for _, g := range p.Grants {
+		stages := stagesOf[g.Grant]
+		if stages == nil {
+			continue // told already
 		}
-		done[g.Grant] = true
-		stages := []string{}
-		for _, other := range p.Grants {
-			if other.Grant == g.Grant {
-				stages = append(stages, fmt.Sprintf("%s → %s", other.Stage, other.ConsumerStage))
-			}
-		}
+		delete(stagesOf, g.Grant)
 		fmt.Fprintf(b, "\n### %s\n\n", g.Grant)
 		fmt.Fprintf(b, "%s may %s the %s %q of %s, in %s.\n\n", g.Consumer, strings.Join(g.Access, ", "), kindByName(g.Kind).title, g.Resource, g.App, strings.Join(stages, ", "))
 		fmt.Fprintf(b, "- Actions: %s\n", "`"+strings.Join(g.Actions, "`, `")+"`")

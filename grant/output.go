@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
-	"github.com/crossaccount/crossaccount/template/cfn"
 	"github.com/crossaccount/crossaccount/template/terraform"
 )
 
@@ -25,13 +24,13 @@ func (p *Plan) Files() ([]File, error) {
 	var files []File
 	for _, s := range p.Stacks() {
 		if s.Template != nil && p.Format != Policies {
-			name, write := "template.json", cfn.Write
+			name, data := "template.json", s.data
 			if p.Format == Terraform {
-				name, write = "main.tf.json", terraform.Write
-			}
-			data, err := write(s.Template)
-			if err != nil {
-				return nil, fmt.Errorf("stack %s: %w", s.Name, err)
+				var err error
+				if data, err = terraform.Write(s.Template); err != nil {
+					return nil, fmt.Errorf("stack %s: %w", s.Name, err)
+				}
+				name = "main.tf.json"
 			}
 			files = append(files, File{Path: s.Directory + "/" + name, Data: data})
 		}

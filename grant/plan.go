@@ -51,6 +51,7 @@ type Stack struct {
 	Grants   []string        `json:"grants"` // that it serves
 
 	units []*unit
+	data  []byte // the template as CloudFormation takes it
 }
 
 // An Input is a parameter that gets the value of an output of a stack of an

@@ -179,12 +179,8 @@ func apiPatch(p *iam.Policy) ([]byte, error) {
 // nothing again that it deployed before.
 func deployAPI(b *builder, i *instance, api *template.Generic) []*unit {
 	checkMethods(b, i)
-	content := fmt.Sprintf("%v", template.Rewrite(api, func(s string) string { return s }).(*template.Generic).Properties)
-	for _, p := range policiesIn(api.Properties) {
-		content += string(p.Indent())
-	}
 	id := unitValue(i.unitKey(), "Id")
-	deployment := &unit{key: i.unitKey() + "/deployment", id: camel(i.name, "Deployment", hash(content)[:8]), site: i.site, stage: i.stage, phase: phasePolicies, path: i.path,
+	deployment := &unit{key: i.unitKey() + "/deployment", id: camel(i.name, "Deployment", hash(jsonText(api.Properties))[:8]), site: i.site, stage: i.stage, phase: phasePolicies, path: i.path,
 		kind: &template.Generic{TypeName: "AWS::ApiGateway::Deployment", Properties: template.Object{{Key: "RestApiId", Value: id}}, Attributes: map[string]string{"Id": "Ref"}}}
 	all := []*unit{deployment}
 	for _, stage := range i.apiStages {

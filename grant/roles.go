@@ -193,7 +193,7 @@ func (b *builder) finishRole(r *roleUnit) {
 		}
 		role.Inline = []template.InlinePolicy{{Name: "access", Document: document}}
 	}
-	u := &unit{key: r.key, id: roleID(r.name), site: r.site, stage: r.stage, phase: r.phase, path: r.path, kind: role, grants: r.grants, needs: sortedKeys(r.trust.needs), blame: r.trust.needs}
+	u := &unit{key: r.key, id: roleID(r.name), site: r.site, stage: r.stage, phase: r.phase, path: r.path, owner: r.owner, app: r.app, kind: role, grants: r.grants, needs: sortedKeys(r.trust.needs), blame: r.trust.needs}
 	if b.options.Format == Policies {
 		b.plainRole(u, r, role)
 		return
@@ -222,7 +222,7 @@ func (b *builder) finishConsumerRole(r *roleUnit) {
 	} else if c.Create != "" {
 		r.trustPolicy = serviceTrust(c.Create, r.site, r.sources)
 	}
-	shell := &unit{key: r.key, id: roleID(r.name), site: r.site, stage: r.stage, phase: phaseRoles, path: r.path, grants: r.grants}
+	shell := &unit{key: r.key, id: roleID(r.name), site: r.site, stage: r.stage, phase: phaseRoles, path: r.path, owner: r.owner, app: r.app, grants: r.grants}
 	switch {
 	case !c.created():
 	case b.options.Format == Policies:
@@ -253,7 +253,7 @@ func (b *builder) finishConsumerRole(r *roleUnit) {
 	}
 	for n, document := range parts {
 		name := fmt.Sprintf("%s-crossaccount-%d", r.name, n+1)
-		u := &unit{key: fmt.Sprintf("%s/permissions/%d", r.key, n+1), id: camel(r.name, fmt.Sprintf("Access%d", n+1)), site: r.site, stage: r.stage, phase: phaseAccess, path: r.path, grants: r.grants}
+		u := &unit{key: fmt.Sprintf("%s/permissions/%d", r.key, n+1), id: camel(r.name, fmt.Sprintf("Access%d", n+1)), site: r.site, stage: r.stage, phase: phaseAccess, path: r.path, owner: r.owner, app: r.app, grants: r.grants}
 		if c.created() {
 			u.needs = []string{r.key}
 		}

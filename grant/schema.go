@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 
+	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/template"
 )
 
@@ -117,6 +118,8 @@ func writeJSON(b *bytes.Buffer, v any) {
 			writeJSON(b, m.Value)
 		}
 		b.WriteByte('}')
+	case *iam.Policy:
+		writeJSON(b, template.Document(v))
 	case []any:
 		b.WriteByte('[')
 		for i, e := range v {
