@@ -8,7 +8,6 @@ import (
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/iam/eval"
 	"github.com/crossaccount/crossaccount/iam/lint"
-	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
 // A Report is what [Plan.Check] found.
@@ -338,84 +337,6 @@ func (c *checking) ask(e *edge, q question) {
 		}, onConsumer, true)
 	}
 	c.otherStages(e, q, neighbour)
-}
-
-// otherStages tries the resources of the grant's other stages.
-func (c *checking) otherStages(e *edge, q question, neighbour func(string, func(*question), bool, bool)) {
-	if q.caller == e.assume && e.via == "role" {
-		return // within the resource's account
-	}
-	for _, other := range c.byGrant[e.grant.Name] {
-		if other == e || e.principal.account {
-			continue
-		}
-		target := strings.ReplaceAll(q.resource, e.resource.arn, other.resource.arn)
-		if q.action == "sts:AssumeRole" && e.via == "role" {
-			target = other.assume
-		}
-		if target == q.resource || target == "" {
-			continue
-		}
-		on := c.policy(iam.KindResource, other.resource.arn)
-		if q.action == "sts:AssumeRole" {
-			on = c.policy(iam.KindTrust, target)
-		}
-		what := "stage " + other.pair.stage
-		neighbour(what, func(n *question) { n.resource, n.account = target, other.resource.site.ID }, true, false)
-		if on != nil {
-			neighbour(what, func(n *question) { n.resource, n.account, n.on = target, other.resource.site.ID, on }, false, true)
-		}
-		return // one other stage stands for all: their policies have one form
-	}
-}
-
-// otherAction returns an action on the same type of resource that no grant can
-// give, or "".
-func (c *checking) otherAction(action string) string {
-	if other, ok := c.actions[action]; ok {
-		return other
-	}
-	c.actions[action] = ""
-	a, ok := reference.LookupAction(action)
-	if !ok {
-		return ""
-	}
-	for _, other := range reference.Expand(a.Service + ":*") {
-		if len(a.Resources) > 0 && len(other.Resources) > 0 && other.Resources[0].Type == a.Resources[0].Type && !granted(other.String()) {
-			c.actions[action] = other.String()
-			break
-		}
-	}
-	return c.actions[action]
-}
-
-// granted reports whether any kind of resource knows an action.
-func granted(action string) bool {
-	for _, k := range kinds() {
-		for _, a := range k.accesses {
-			for _, r := range a.rights {
-				if slices.Contains(r.actions, action) {
-					return true
-				}
-			}
-			if slices.Contains(a.key, action) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// otherResource returns a resource with almost the same ARN.
-func otherResource(e *edge, q question) (string, bool) {
-	if q.action == "sts:AssumeRole" {
-		return q.resource + "-other", true
-	}
-	name := e.resource.physical
-	if i := strings.LastIndex(q.resource, name); name != "" && i > 0 {
-		return q.resource[:i] + name + "-other" + q.resource[i+len(name):], true
-	}
-	return q.resource + "0", !strings.HasSuffix(q.pattern, "*")
 }
 
 // decide asks the evaluator and notes an answer that is not wanted.

@@ -102,7 +102,6 @@ type unit struct {
 // change it on a resource it did not create.
 type apply struct {
 	title       string
-	file        string
 	document    *iam.Policy
 	put, remove []string
 	wrap        func(*iam.Policy) ([]byte, error)

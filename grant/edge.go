@@ -49,6 +49,11 @@ func (i *instance) partARN(part string) string {
 	return i.arn
 }
 
+// values are what placeholders stand for in the resource's own texts.
+func (i *instance) values() map[string]string {
+	return map[string]string{"stage": i.stage, "app": i.app, "region": i.site.Region, "account": i.site.ID, "resource": i.name}
+}
+
 // unitKey identifies the unit that creates the resource.
 func (i *instance) unitKey() string { return "resource/" + i.name + "/" + i.stage }
 
@@ -276,7 +281,7 @@ func (x *expander) instance(name, stage string) *instance {
 
 // identify works out the names of an instance.
 func (x *expander) identify(i *instance) bool {
-	values := map[string]string{"stage": i.stage, "app": i.app, "region": i.site.Region, "account": i.site.ID, "resource": i.name}
+	values := i.values()
 	text := func(key string, by ByStage) string {
 		here := i.path + "." + key
 		if _, ok := by[i.stage]; ok {

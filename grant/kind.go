@@ -48,6 +48,7 @@ type access struct {
 	readOnly  bool
 	rights    []right
 	key       []string // actions on the key, if the resource is encrypted with one
+	ignores   []string // fields of a narrowing that cannot narrow it
 	fanOut    bool     // what it gives needs registered stream consumers
 }
 
@@ -181,11 +182,6 @@ func condition(operator, key string, values ...string) []iam.Condition {
 		return nil
 	}
 	return []iam.Condition{{Operator: operator, Key: key, Values: values}}
-}
-
-// below returns a function that appends to the resource's ARN.
-func below(suffix string) func(*instance, *Narrowing) []string {
-	return func(i *instance, _ *Narrowing) []string { return []string{i.arn + suffix} }
 }
 
 // everything is for actions that have no resource.

@@ -10,9 +10,11 @@ import (
 	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+// placeholder finds placeholders, and variables of the policy language.
+var placeholder = regexp.MustCompile(`\$?\{[^{}]*\}`)
 
 // placeholders are those that names may have.
+// placeholder finds placeholders, and variables of the policy language.
 var placeholders = []string{"stage", "app", "consumer", "consumer_stage", "region", "account", "resource", "access"}
 
 // expandText puts values in the place of placeholders. The names of those that
@@ -20,6 +22,9 @@ var placeholders = []string{"stage", "app", "consumer", "consumer_stage", "regio
 func expandText(s string, values map[string]string) (string, []string) {
 	var missing []string
 	out := placeholder.ReplaceAllStringFunc(s, func(p string) string {
+		if p[0] == '$' {
+			return p // a variable of the policy language
+		}
 		value, ok := values[p[1:len(p)-1]]
 		if !ok {
 			missing = append(missing, p)
@@ -67,3 +72,15 @@ func nearest(name string, known []string) string { return reference.Nearest(name
 func cutPrefix(s, prefix string) (string, bool) { return strings.CutPrefix(s, prefix) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// expandKnown puts values in the place of the placeholders that have one, and
+// leaves everything else as it is, braces included.
+func expandKnown(s string, values map[string]string) string {
+	return regexp.MustCompile(`\$?\{[a-z_]+\}`).ReplaceAllStringFunc(s, func(p string) string {
+		value, ok := values[strings.Trim(p, "{}")]
+		if p[0] == '$' || !ok {
+			return p
+		}
+		return value
+	})
+}

@@ -213,7 +213,7 @@ func (b *builder) resourcePlace(i *instance, part string, e *edge) *place {
 			}
 		}
 		if part == "" {
-			kept, _ := keptStatements(i.decl.Keep) // checked by validate
+			kept, _ := keptStatements(i.decl.Keep, i.values()) // checked by validate
 			for _, s := range kept {
 				p.add(statement{Statement: s, fixed: true})
 			}
@@ -235,8 +235,9 @@ func (b *builder) requires(p *place, unit, path string) {
 	}
 }
 
-// keptStatements reads statements that the manifest keeps.
-func keptStatements(list []template.Object) ([]iam.Statement, error) {
+// keptStatements reads statements that the manifest keeps. They may have the
+// placeholders of the resource.
+func keptStatements(list []template.Object, values map[string]string) ([]iam.Statement, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
@@ -247,7 +248,8 @@ func keptStatements(list []template.Object) ([]iam.Statement, error) {
 		}
 		b.WriteString(jsonText(o))
 	}
-	p, err := iam.ParsePolicy([]byte(`{"Version":"2012-10-17","Statement":[` + b.String() + `]}`))
+	statements := expandKnown(b.String(), values)
+	p, err := iam.ParsePolicy([]byte(`{"Version":"2012-10-17","Statement":[` + statements + `]}`))
 	if err != nil {
 		return nil, err
 	}

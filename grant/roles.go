@@ -80,7 +80,7 @@ func (b *builder) declaredRole(i *instance, e *edge) *roleUnit {
 		for n, p := range i.decl.Permissions {
 			s := iam.Statement{Sid: fmt.Sprintf("Permission%d", n+1), Effect: iam.Allow, Action: p.Actions}
 			for k, resource := range p.Resources {
-				text, missing := expandText(resource, map[string]string{"stage": i.stage, "app": i.app, "region": i.site.Region, "account": i.site.ID, "resource": i.name})
+				text, missing := expandText(resource, i.values())
 				if len(missing) > 0 {
 					b.report(b.m.problem(RuleValue, fmt.Sprintf("%s.permissions[%d].resources[%d]", i.path, n, k), "use {stage}, {app}, {region} or {account}", "%s has no meaning here", missing[0]))
 				}

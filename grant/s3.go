@@ -43,8 +43,8 @@ func s3Bucket() *kind {
 		arn:  func(i *instance) string { return "arn:" + i.site.Partition + ":s3:::" + i.physical },
 		accesses: []access{
 			{word: "read", doc: "list the bucket and read its objects", readOnly: true, rights: []right{list, locate, read}, key: []string{"kms:Decrypt"}},
-			{word: "write", doc: "put objects, also in parts", rights: []right{locate, write}, key: []string{"kms:GenerateDataKey", "kms:Decrypt"}},
-			{word: "delete", doc: "delete objects", rights: []right{{sid: "DeleteObjects", actions: []string{"s3:DeleteObject"}, on: objects}}},
+			{word: "write", doc: "put objects, also in parts", rights: []right{locate, write}, ignores: []string{"object_tags"}, key: []string{"kms:GenerateDataKey", "kms:Decrypt"}},
+			{word: "delete", doc: "delete objects", ignores: []string{"object_tags"}, rights: []right{{sid: "DeleteObjects", actions: []string{"s3:DeleteObject"}, on: objects}}},
 		},
 		narrowing: []string{"prefixes", "object_tags"},
 		near: func(i *instance, resource string) []string {

@@ -32,7 +32,7 @@ func secret() *kind {
 				{sid: "ReadSecret", actions: []string{"secretsmanager:GetSecretValue"}, when: versions},
 				{sid: "DescribeSecret", actions: []string{"secretsmanager:DescribeSecret"}},
 			}},
-			{word: "write", doc: "store new values", key: []string{"kms:GenerateDataKey", "kms:Decrypt"}, rights: []right{
+			{word: "write", doc: "store new values", ignores: []string{"versions"}, key: []string{"kms:GenerateDataKey", "kms:Decrypt"}, rights: []right{
 				{sid: "WriteSecret", actions: []string{"secretsmanager:PutSecretValue", "secretsmanager:DescribeSecret"}},
 			}},
 		},

@@ -122,7 +122,7 @@ func (v *validator) role(at string, r *Role) {
 
 func (v *validator) placeholders(at, s string) {
 	for _, p := range placeholder.FindAllString(s, -1) {
-		if name := p[1 : len(p)-1]; !slices.Contains(placeholders, name) {
+		if name := strings.Trim(p, "{}"); p[0] != '$' && !slices.Contains(placeholders, name) {
 			v.report(v.m.unknown(at, "placeholder", name, placeholders))
 		}
 	}
@@ -203,7 +203,7 @@ func (v *validator) resources() {
 				v.report(m.problem(RuleValue, at+".keep", "remove it", "resources of kind %s have no policy of their own", k.name))
 			} else if k.policy.single {
 				v.report(m.problem(RuleValue, at+".keep", "remove it", "statements of %s policies are written one by one, and others are never touched", k.title))
-			} else if _, err := keptStatements(r.Keep); err != nil {
+			} else if _, err := keptStatements(r.Keep, nil); err != nil {
 				v.report(m.problem(RuleValue, at+".keep", "write statements as in a policy document", "%v", err))
 			}
 		}
@@ -331,6 +331,15 @@ func (v *validator) grant(at string, g *Grant) bool {
 			v.report(m.problem(RuleNarrowing, at+".only."+field, remedy, "a grant on %s cannot be narrowed by %s", k.one(), field))
 		}
 	}
+	for _, word := range g.Access {
+		if a := k.access(word); a != nil {
+			for _, field := range g.Only.given() {
+				if slices.Contains(a.ignores, field) {
+					v.report(m.problem(RuleNarrowing, at+".only."+field, "make two grants of it", "%s does not narrow the access %q of %s", field, word, k.one()))
+				}
+			}
+		}
+	}
 	v.principal(at, g, consumer)
 	e := r.Encryption
 	if e == "" {
@@ -347,7 +356,7 @@ func (v *validator) grant(at string, g *Grant) bool {
 	if g.Via == "policy" && k.policy == nil && k.name != "role" && g.StateMachine == "" {
 		v.report(m.problem(RuleValue, at+".via", "use role or auto", "%s has no resource policy", k.one()))
 	}
-	if k.policy != nil && k.policy.unconditional && g.Trust == "matched" && g.Via != "role" {
+	if k.policy != nil && k.policy.unconditional && (g.Trust == "matched" || g.Trust == "organization") && g.Via != "role" {
 		v.report(m.problem(RuleValue, at+".trust", "use named, or via: role", "permissions of %s cannot have conditions on the caller", k.one()))
 	}
 	return true
