@@ -397,7 +397,7 @@ func readFixtures(name string) (*conformance.Fixtures, error) {
 
 func newConformanceCleanup(streams Streams) *cobra.Command {
 	var principal, resource accountFlag
-	var dryRun bool
+	var dryRun, asJSON bool
 	var region string
 	c := &cobra.Command{
 		Use:   "cleanup --principal-profile NAME [--resource-profile NAME]",
@@ -414,11 +414,12 @@ Do not run it beside a run of "record".`,
 	resource.register(c, "resource", "the second account")
 	c.Flags().StringVar(&region, "region", "", "region of the buckets (default: the profile's, else us-east-1)")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "list what would be removed")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a list of what was found as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !principal.given() && !resource.given() {
 			return errors.New("name an account: --principal-profile NAME or --principal-env PREFIX")
 		}
-		total := 0
+		found := []string{}
 		for _, a := range []*accountFlag{&principal, &resource} {
 			if !a.given() {
 				continue
@@ -427,15 +428,23 @@ Do not run it beside a run of "record".`,
 			if err != nil {
 				return err
 			}
-			found, err := conformance.Cleanup(c.Context(), o, dryRun, func(what string) { fmt.Fprintln(streams.Out, what) })
-			if total += found; err != nil {
+			_, err = conformance.Cleanup(c.Context(), o, dryRun, func(what string) {
+				found = append(found, what)
+				if !asJSON {
+					fmt.Fprintln(streams.Out, what)
+				}
+			})
+			if err != nil {
 				return &exitError{ExitNo, err}
 			}
 		}
-		if dryRun {
-			fmt.Fprintf(streams.Out, "%d things would be removed\n", total)
-		} else {
-			fmt.Fprintf(streams.Out, "%d things were removed\n", total)
+		switch {
+		case asJSON:
+			return printJSON(streams.Out, found)
+		case dryRun:
+			fmt.Fprintf(streams.Out, "%d things would be removed\n", len(found))
+		default:
+			fmt.Fprintf(streams.Out, "%d things were removed\n", len(found))
 		}
 		return nil
 	}

@@ -48,6 +48,7 @@ docs/world.md for all commands whose output is understood, and the format.`,
 
 func newWorldImport(streams Streams) *cobra.Command {
 	var into, owner string
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "import [SUBJECT=]FILE…",
 		Short: "Merge what the aws command printed into world.json",
@@ -66,6 +67,7 @@ If one of the files cannot be merged, the world stays as it was.`,
   aws sqs get-queue-attributes --queue-url "$URL" --attribute-names All | crossaccount world import -`,
 		Args: cobra.MinimumNArgs(1),
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print what the world has now as JSON")
 	c.Flags().StringVar(&into, "world", defaultWorld, "snapshot `file` to merge into")
 	c.Flags().StringVar(&owner, "owner", "", "`account` that owns the subjects whose ARNs do not show it, such as buckets")
 	c.RunE = func(_ *cobra.Command, files []string) error {
@@ -100,8 +102,7 @@ If one of the files cannot be merged, the world stays as it was.`,
 		if err := writeWorld(into, snapshot); err != nil {
 			return &exitError{ExitUsage, err}
 		}
-		fmt.Fprintf(streams.Out, "%s: %s\n", into, sizeOf(snapshot))
-		return nil
+		return printSize(streams, asJSON, into, snapshot)
 	}
 	return c
 }
@@ -138,12 +139,28 @@ func writeWorld(name string, s *world.Snapshot) error {
 	return os.Rename(f.Name(), name)
 }
 
-func sizeOf(s *world.Snapshot) string {
-	return fmt.Sprintf("%d accounts, %d roles, %d users, %d groups, %d managed policies, %d resources, %d control policies",
-		len(s.Accounts), len(s.Roles), len(s.Users), len(s.Groups), len(s.Policies), len(s.Resources), len(s.ControlPolicies))
+// printSize says how much a world has.
+func printSize(streams Streams, asJSON bool, name string, s *world.Snapshot) error {
+	size := struct {
+		File            string `json:"file"`
+		Accounts        int    `json:"accounts"`
+		Roles           int    `json:"roles"`
+		Users           int    `json:"users"`
+		Groups          int    `json:"groups"`
+		Policies        int    `json:"policies"`
+		Resources       int    `json:"resources"`
+		ControlPolicies int    `json:"control_policies"`
+	}{name, len(s.Accounts), len(s.Roles), len(s.Users), len(s.Groups), len(s.Policies), len(s.Resources), len(s.ControlPolicies)}
+	if asJSON {
+		return printJSON(streams.Out, size)
+	}
+	_, err := fmt.Fprintf(streams.Out, "%s: %d accounts, %d roles, %d users, %d groups, %d managed policies, %d resources, %d control policies\n",
+		name, size.Accounts, size.Roles, size.Users, size.Groups, size.Policies, size.Resources, size.ControlPolicies)
+	return err
 }
 
 func newWorldValidate(streams Streams) *cobra.Command {
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "validate [FILE]",
 		Short: "Check a snapshot, and say what is in it",
@@ -153,6 +170,7 @@ is wrong with it. Without FILE it is ./world.json.`,
   crossaccount world validate accounts/world.json`,
 		Args: cobra.MaximumNArgs(1),
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print what is in it as JSON")
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		name := defaultWorld
 		if len(args) == 1 {
@@ -165,14 +183,13 @@ is wrong with it. Without FILE it is ./world.json.`,
 		if _, err := world.Compile(snapshot); err != nil {
 			return &exitError{ExitUsage, fmt.Errorf("%s: %w", name, err)}
 		}
-		fmt.Fprintf(streams.Out, "%s: %s\n", name, sizeOf(snapshot))
-		return nil
+		return printSize(streams, asJSON, name, snapshot)
 	}
 	return c
 }
 
 func newWorldSchema(streams Streams) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:     "schema",
 		Short:   "Print the JSON schema of world.json",
 		Long:    `Print the JSON schema of world.json, for editors and other programs.`,
@@ -183,4 +200,6 @@ func newWorldSchema(streams Streams) *cobra.Command {
 			return err
 		},
 	}
+	c.Flags().Bool("json", true, "the schema is JSON in any case")
+	return c
 }
