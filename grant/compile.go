@@ -294,6 +294,8 @@ func (b *builder) resourcePolicy(p *place) {
 	switch p.part {
 	case fanOutPart:
 		u.id = camel(i.name, p.grants()[0], "ConsumerPolicy")
+	case streamPart:
+		u.id = camel(i.name, "StreamPolicy")
 	case domainPart:
 		u.id = camel(i.decl.Domain, "DomainPolicy")
 	}
@@ -321,7 +323,7 @@ func (b *builder) resourcePolicy(p *place) {
 		cf, properties := t.resource(i, p.part, document)
 		u.kind = &template.Generic{TypeName: cf, Properties: properties, After: b.after(i)}
 		b.unit(&u)
-	case i.created():
+	case i.created() && p.part == "":
 		owner := b.units[i.unitKey()]
 		g := owner.kind.(*template.Generic)
 		setPath(&g.Properties, strings.Split(t.property, "."), document)

@@ -5,6 +5,10 @@ import (
 	"github.com/crossaccount/crossaccount/template"
 )
 
+// streamPart is the stream of a table. It has a policy of its own, and an ARN
+// that ends in the time it was switched on.
+const streamPart = "stream"
+
 // dynamoTable is the kind of DynamoDB tables with their indexes and streams.
 //
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/access-control-resource-based.html
@@ -45,20 +49,25 @@ func dynamoTable() *kind {
 				{sid: "WriteItems", actions: []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}, when: limited},
 				describe,
 			}},
+			{word: "stream", doc: "read the table's stream, also by a Lambda event source mapping", readOnly: true, key: []string{"kms:Decrypt"}, ignores: []string{"indexes", "keys", "attributes"}, rights: []right{
+				{sid: "ReadStream", actions: []string{"dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"}, part: streamPart, on: func(i *instance, _ *Narrowing) []string {
+					return []string{i.partARN(streamPart)}
+				}},
+			}},
 		},
 		narrowing:  []string{"indexes", "keys", "attributes"},
 		near:       func(i *instance, _ string) []string { return []string{i.arn + "/index/another"} },
 		encryption: "aws-owned", via: "dynamodb",
 		policy: &policyType{
 			service: "dynamodb", property: "ResourcePolicy.PolicyDocument",
-			terraform: func(i *instance, _ string, p *iam.Policy) template.Block {
-				return template.Block{Type: "aws_dynamodb_resource_policy", Arguments: template.Object{{Key: "resource_arn", Value: i.arn}, {Key: "policy", Value: p}}}
+			terraform: func(i *instance, part string, p *iam.Policy) template.Block {
+				return template.Block{Type: "aws_dynamodb_resource_policy", Arguments: template.Object{{Key: "resource_arn", Value: i.partARN(part)}, {Key: "policy", Value: p}}}
 			},
-			put: func(i *instance, _ string) []string {
-				return []string{"aws", "dynamodb", "put-resource-policy", "--resource-arn", i.arn, "--policy", documentFile}
+			put: func(i *instance, part string) []string {
+				return []string{"aws", "dynamodb", "put-resource-policy", "--resource-arn", i.partARN(part), "--policy", documentFile}
 			},
-			remove: func(i *instance, _ string) []string {
-				return []string{"aws", "dynamodb", "delete-resource-policy", "--resource-arn", i.arn}
+			remove: func(i *instance, part string) []string {
+				return []string{"aws", "dynamodb", "delete-resource-policy", "--resource-arn", i.partARN(part)}
 			},
 		},
 		create: &createType{cloudFormation: "AWS::DynamoDB::Table", nameProperty: "TableName", keyProperty: "SSESpecification.KMSMasterKeyId", arnAttribute: "Arn"},
@@ -66,6 +75,7 @@ func dynamoTable() *kind {
 			"Consumers pass the table's ARN as TableName.",
 			"Queries of an index need the index in only.indexes: its ARN is another resource, but its rights are in the table's policy.",
 			"A table that is encrypted with alias/aws/dynamodb cannot be used from other accounts; the default key, which AWS owns, can.",
+			"A stream that is switched on again has another ARN, and the policy is gone.",
 			"Between two changes of one resource's policy DynamoDB wants 15 seconds.",
 			"CloudFormation does not notice when somebody else changes the policy.",
 		},

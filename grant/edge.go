@@ -31,6 +31,7 @@ type instance struct {
 	key       *instance // that encrypts it, or nil
 	path      string    // in the manifest
 	apiStages []string  // of an API, that grants name
+	stream    string    // ARN of a table's stream, or ""
 	fanOut    string    // ARN of the stream consumer of the grant being compiled
 }
 
@@ -45,6 +46,11 @@ func (i *instance) partARN(part string) string {
 		return i.fanOut
 	case domainPart:
 		return i.domainARN()
+	case streamPart:
+		if i.stream == "" {
+			return i.arn + "/stream/*" // through a role, which needs no policy of the stream
+		}
+		return i.stream
 	}
 	return i.arn
 }
@@ -297,7 +303,10 @@ func (x *expander) identify(i *instance) bool {
 		}
 		return s
 	}
-	i.physical, i.id = text("name", i.decl.Name), text("id", i.decl.ID)
+	i.physical, i.id, i.stream = text("name", i.decl.Name), text("id", i.decl.ID), text("stream", i.decl.Stream)
+	if arn, err := iam.ParseARN(i.stream); err == nil && arn.Account != i.site.ID {
+		x.report(x.m.problem("GX-R04", i.path+".stream", "give the ARN of this stage's stream", "the stream belongs to the account %s, but stage %q of %q is the account %s", arn.Account, i.stage, i.app, i.site.ID))
+	}
 	if s := text("arn", i.decl.ARN); s != "" {
 		return x.fromARN(i, s)
 	}
@@ -352,6 +361,13 @@ func (x *expander) fromARN(i *instance, s string) bool {
 	return true
 }
 
+// readsStream reports whether a grant is about the stream of a table.
+func (e *edge) readsStream() bool {
+	return slices.ContainsFunc(e.accesses, func(a *access) bool {
+		return slices.ContainsFunc(a.rights, func(r right) bool { return r.part == streamPart })
+	})
+}
+
 // choose decides how the access is given, and says why.
 func (x *expander) choose(e *edge) {
 	k, g := e.resource.kind, e.grant
@@ -368,6 +384,8 @@ func (x *expander) choose(e *edge) {
 		e.via, e.why = "role", "the whole account gets read-only access, which a role limits best: its own account decides who may assume it"
 	case e.principal.account && k.policy.unconditional:
 		e.via, e.why = "role", fmt.Sprintf("permissions of %s would open it to the whole account", k.one())
+	case e.readsStream() && (e.resource.stream == "" || e.resource.created()):
+		e.via, e.why = "role", "the ARN of the table's stream, which its policy must name, is not in the manifest"
 	default:
 		e.via = "policy"
 		e.why = fmt.Sprintf("%s has a resource policy: the consumer keeps its own permissions, assumes no role and renews no credentials, and one policy on each side is all there is; the price is that it must use full ARNs", k.one())

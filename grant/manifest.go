@@ -97,6 +97,7 @@ type Resource struct {
 	Create      template.Object   `key:"create" doc:"Creates the resource, with these properties of its CloudFormation type. Without it the resource must exist; only its policy is written."`
 	Keep        []template.Object `key:"keep" doc:"Statements that the resource's policy has already and that must stay. The policy of a resource is one document: what is not here and not granted is removed."`
 	Domain      string            `key:"domain" doc:"CodeArtifact repositories: the domain." pattern:"[a-z][a-z0-9-]{0,48}[a-z0-9]"`
+	Stream      ByStage           `key:"stream" doc:"Tables: the ARN of the table's stream, for access stream through a policy. Without it that access goes through a role."`
 	CORS        bool              `key:"cors" doc:"REST APIs: lets browsers send preflight requests, which have no credentials."`
 	Permissions []Permission      `key:"permissions" doc:"Roles: what the role may do."`
 	Path        string            `key:"path" doc:"Roles: the role's path. Default: /." pattern:"/|/[!-~]*/"`

@@ -163,7 +163,7 @@ func (v *validator) resources() {
 		for _, by := range []struct {
 			key  string
 			text ByStage
-		}{{"name", r.Name}, {"id", r.ID}, {"arn", r.ARN}} {
+		}{{"name", r.Name}, {"id", r.ID}, {"arn", r.ARN}, {"stream", r.Stream}} {
 			for _, stage := range sortedKeys(by.text) {
 				here := at + "." + by.key
 				if stage != "" {
@@ -183,6 +183,11 @@ func (v *validator) resources() {
 			v.report(m.problem(RuleValue, at+".domain", "remove it", "only CodeArtifact repositories have a domain"))
 		}
 		v.encryption(at, name, r, k)
+		for _, stage := range sortedKeys(r.Stream) {
+			if arn, err := iam.ParseARN(r.Stream[stage]); k.name != "dynamodb-table" || err != nil || arn.Service != "dynamodb" || !strings.Contains(arn.Resource, "/stream/") {
+				v.report(m.problem(RuleValue, strings.TrimSuffix(at+".stream."+stage, "."), "give the stream's ARN, for a table", "%q is no ARN of the stream of a table", clip(r.Stream[stage])))
+			}
+		}
 		if r.Create != nil && k.create == nil {
 			v.report(m.problem(RuleValue, at+".create", "create it elsewhere and leave create out", "resources of kind %s cannot be created here", k.name))
 		}
