@@ -13,6 +13,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/snsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/sqsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ssmapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/stsapi"
@@ -59,6 +60,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	parameters := ssmapi.New(s.directory, keys)
 	queues := sqsapi.New(sqsapi.Options{Directory: s.directory, KMS: keys, Clock: s.clock, Random: lockedReader{s}})
 	streams := kinesisapi.New(s.directory, keys, lockedReader{s})
+	topics := snsapi.New(snsapi.Options{Directory: s.directory, KMS: keys, SQS: queues, Random: lockedReader{s}})
 	stacks := cfnapi.New(cfnapi.Options{
 		Clock:    s.clock,
 		Random:   lockedReader{s},
@@ -70,6 +72,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		SSM:      parameters,
 		SQS:      queues,
 		Kinesis:  streams,
+		SNS:      topics,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
 	})
@@ -83,6 +86,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"secretsmanager": {handler: secrets, protocol: jsonProtocol, targets: []string{"secretsmanager"}},
 		"ssm":            {handler: parameters, protocol: jsonProtocol, targets: []string{"AmazonSSM"}},
 		"sqs":            {handler: queues, protocol: jsonProtocol, targets: []string{"AmazonSQS"}},
+		"sns":            {handler: topics, version: "2010-03-31", namespace: wire.NamespaceSNS},
 		"kinesis":        {handler: streams, protocol: jsonProtocol, targets: []string{"Kinesis_20131202"}, maxBody: 16 << 20},
 	}
 }

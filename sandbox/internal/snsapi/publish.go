@@ -1,0 +1,294 @@
+package snsapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"regexp"
+
+	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/sqsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
+)
+
+// An Attribute is a message attribute. BinaryValue is in base64.
+type Attribute struct {
+	DataType    string
+	StringValue *string
+	BinaryValue string
+}
+
+// A Message is what is published.
+type Message struct {
+	Message                string
+	Subject                string
+	MessageStructure       string
+	MessageAttributes      map[string]Attribute
+	MessageGroupId         string //nolint:revive // the parameter's name
+	MessageDeduplicationId string //nolint:revive // the parameter's name
+}
+
+// PublishInput is the input of Publish.
+type PublishInput struct {
+	TopicArn    string //nolint:revive // the parameter's name
+	TargetArn   string //nolint:revive // the parameter's name
+	PhoneNumber string
+	Message
+}
+
+// PublishOutput names what was published.
+type PublishOutput struct{ MessageId string } //nolint:revive // the element's name
+
+const maxMessage = 256 << 10 // bytes, of a batch too
+
+// Publish publishes a message to a topic. That it was accepted says nothing
+// about deliveries: those that are refused show in the sandbox's record only.
+func (s *Service) Publish(c *authz.Call, in *PublishInput) (*PublishOutput, error) {
+	arn := in.TopicArn
+	if arn == "" {
+		arn = in.TargetArn
+	}
+	if in.PhoneNumber != "" || arn == "" {
+		return nil, wire.NotImplemented("sns", "Publish to anything but a topic")
+	}
+	s.mu.Lock()
+	t, err := s.find(c, arn, "Publish", nil)
+	if err != nil {
+		s.mu.Unlock()
+		return nil, err
+	}
+	d, err := s.accept(c, t, &in.Message)
+	to := t.confirmed()
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	for _, sub := range to {
+		s.deliver(c, &sub, *d)
+	}
+	return &PublishOutput{d.id}, nil
+}
+
+// confirmed returns copies of the subscriptions that messages go to.
+func (t *topic) confirmed() []subscription {
+	var list []subscription
+	for _, sub := range t.subscriptions {
+		if sub.token == "" {
+			list = append(list, *sub)
+		}
+	}
+	return list
+}
+
+// A delivery is a message on its way to subscriptions.
+type delivery struct {
+	id         string
+	topic      string
+	region     string
+	message    string // to be delivered raw
+	envelope   string // to be delivered otherwise
+	attributes map[string]sqsapi.Attribute
+	always     bool // the envelope, whatever the subscription says
+}
+
+var attributePattern = regexp.MustCompile(`^(String|String\.Array|Number|Binary)$`)
+
+// accept checks a message and asks KMS for a data key, if the topic has a key:
+// publishers need kms:GenerateDataKey and kms:Decrypt.
+//
+// https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+func (s *Service) accept(c *authz.Call, t *topic, m *Message) (*delivery, error) {
+	switch {
+	case m.Message == "":
+		return nil, invalidParameter("Empty message")
+	case len(m.Message) > maxMessage:
+		return nil, invalidParameter("Message too long")
+	case len([]rune(m.Subject)) > 100:
+		return nil, invalidParameter("Subject")
+	case m.MessageDeduplicationId != "":
+		return nil, invalidParameter("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
+	case m.MessageGroupId != "":
+		return nil, wire.NotImplemented("sns", "Publish with MessageGroupId")
+	}
+	text := m.Message
+	if m.MessageStructure == "json" {
+		var byProtocol map[string]string
+		if err := json.Unmarshal([]byte(m.Message), &byProtocol); err != nil {
+			return nil, invalidParameter("Message Structure - JSON message body failed to parse")
+		}
+		ok := false
+		if text, ok = byProtocol["sqs"]; !ok {
+			if text, ok = byProtocol["default"]; !ok {
+				return nil, invalidParameter("Message Structure - No default entry in JSON message body")
+			}
+		}
+	} else if m.MessageStructure != "" {
+		return nil, invalidParameter("MessageStructure")
+	}
+	id, err := s.newID()
+	if err != nil {
+		return nil, err
+	}
+	d := &delivery{id: id, topic: t.arn, region: t.region, message: text}
+	envelope := map[string]any{
+		"Type": "Notification", "MessageId": id, "TopicArn": t.arn, "Message": text, "Timestamp": timestamp(c.Now),
+	}
+	if m.Subject != "" {
+		envelope["Subject"] = m.Subject
+	}
+	if len(m.MessageAttributes) > 0 {
+		shown := make(map[string]map[string]string)
+		d.attributes = make(map[string]sqsapi.Attribute)
+		for name, a := range m.MessageAttributes {
+			if !attributePattern.MatchString(a.DataType) {
+				return nil, wire.BadRequest("ParameterValueInvalid", "The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", clip(name))
+			}
+			converted := sqsapi.Attribute{DataType: a.DataType, StringValue: a.StringValue}
+			value := a.BinaryValue
+			if a.StringValue != nil {
+				value = *a.StringValue
+			} else if converted.BinaryValue, err = base64.StdEncoding.DecodeString(a.BinaryValue); err != nil || value == "" {
+				return nil, wire.BadRequest("ParameterValueInvalid", "The message attribute '%s' must contain non-empty message attribute value.", clip(name))
+			}
+			d.attributes[name] = converted
+			shown[name] = map[string]string{"Type": a.DataType, "Value": value}
+		}
+		envelope["MessageAttributes"] = shown
+	}
+	body, err := json.Marshal(envelope)
+	if err != nil {
+		return nil, err
+	}
+	d.envelope = string(body)
+	return d, s.seal(c, t)
+}
+
+func (s *Service) seal(c *authz.Call, t *topic) error {
+	if t.keyID == "" {
+		return nil
+	}
+	keyID, partition := t.keyID, s.partition(t.account)
+	if keyID == "alias/aws/sns" {
+		id, err := s.options.KMS.ManagedKey(c, t.account, "sns")
+		if err != nil {
+			return err
+		}
+		keyID = "arn:" + partition + ":kms:" + t.region + ":" + string(t.account) + ":key/" + id
+	}
+	about := map[string]string{"aws:sns:topicArn": t.arn}
+	made, err := s.options.KMS.GenerateDataKey(c.Forward(servicePrincipal), &kmsapi.GenerateDataKeyInput{KeyID: keyID, KeySpec: "AES_256", EncryptionContext: about})
+	if err == nil {
+		_, err = s.options.KMS.Decrypt(c.Forward(servicePrincipal), &kmsapi.DecryptInput{CiphertextBlob: made.CiphertextBlob, EncryptionContext: about})
+	}
+	if err == nil {
+		return nil
+	}
+	e := *wire.AsError(err)
+	switch e.Code {
+	case "AccessDenied", "AccessDeniedException":
+		e.Code = "KMSAccessDenied"
+	case "DisabledException":
+		e.Code = "KMSDisabled"
+	case "NotFoundException":
+		e.Code = "KMSNotFound"
+	case "KMSInvalidStateException":
+		e.Code = "KMSInvalidState"
+	}
+	e.Status = 400
+	return &e
+}
+
+// deliver hands a message to an endpoint in SNS's own name, for the topic. The
+// endpoint's policies decide; a refusal is in the sandbox's record.
+func (s *Service) deliver(c *authz.Call, sub *subscription, d delivery) {
+	message := &sqsapi.SendMessageInput{MessageBody: d.envelope}
+	if sub.raw && !d.always {
+		message.MessageBody, message.MessageAttributes = d.message, d.attributes
+	}
+	// The publisher's request has succeeded, whatever becomes of this.
+	_ = s.options.SQS.Deliver(c.AsService(servicePrincipal, d.topic, d.region), sub.endpoint, message)
+}
+
+// PublishBatchInput is the input of PublishBatch.
+type PublishBatchInput struct {
+	TopicArn                   string //nolint:revive // the parameter's name
+	PublishBatchRequestEntries []struct {
+		Id string //nolint:revive // the parameter's name
+		Message
+	}
+}
+
+// PublishBatchOutput says how each entry fared.
+type PublishBatchOutput struct {
+	Successful []PublishedEntry
+	Failed     []BatchFailure
+}
+
+// A PublishedEntry is a message of a batch that was published.
+type PublishedEntry struct{ Id, MessageId string } //nolint:revive // the elements' names
+
+// A BatchFailure says why one entry of a batch failed.
+type BatchFailure struct {
+	Id          string //nolint:revive // the element's name
+	Code        string
+	Message     string
+	SenderFault bool
+}
+
+var entryPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
+
+// PublishBatch publishes up to ten messages.
+func (s *Service) PublishBatch(c *authz.Call, in *PublishBatchInput) (*PublishBatchOutput, error) {
+	out := &PublishBatchOutput{[]PublishedEntry{}, []BatchFailure{}}
+	var accepted []*delivery
+	s.mu.Lock()
+	t, err := s.find(c, in.TopicArn, "Publish", nil)
+	if err == nil {
+		err = checkBatch(in)
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return nil, err
+	}
+	for _, e := range in.PublishBatchRequestEntries {
+		d, err := s.accept(c, t, &e.Message)
+		if err != nil {
+			refused := wire.AsError(err)
+			out.Failed = append(out.Failed, BatchFailure{e.Id, refused.Code, refused.Message, refused.Status < 500})
+			continue
+		}
+		accepted = append(accepted, d)
+		out.Successful = append(out.Successful, PublishedEntry{e.Id, d.id})
+	}
+	to := t.confirmed()
+	s.mu.Unlock()
+	for _, d := range accepted {
+		for _, sub := range to {
+			s.deliver(c, &sub, *d)
+		}
+	}
+	return out, nil
+}
+
+func checkBatch(in *PublishBatchInput) error {
+	seen, size := make(map[string]bool), 0
+	for _, e := range in.PublishBatchRequestEntries {
+		switch {
+		case seen[e.Id]:
+			return wire.BadRequest("BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id")
+		case !entryPattern.MatchString(e.Id):
+			return wire.BadRequest("InvalidBatchEntryId", "The Id of a batch entry in a batch request doesn't abide by the specification")
+		}
+		seen[e.Id] = true
+		size += len(e.Message.Message)
+	}
+	switch {
+	case len(seen) == 0:
+		return wire.BadRequest("EmptyBatchRequest", "The batch request doesn't contain any entries")
+	case len(seen) > 10:
+		return wire.BadRequest("TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible")
+	case size > maxMessage:
+		return wire.BadRequest("BatchRequestTooLong", "The length of all the batch messages put together is more than the limit")
+	}
+	return nil
+}
