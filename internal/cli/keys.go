@@ -32,13 +32,30 @@ lost key is lost. Setup links and kept answers to idempotency keys that were
 sealed with a removed key work no more.`,
 		Example: `  crossaccount keys list --config /etc/crossaccount/server.yaml`,
 	}
-	c.AddCommand(
-		keysCommand(streams, "list", "List the keys, and how many external IDs each has sealed", cobra.NoArgs, listKeys),
-		keysCommand(streams, "add", "Add a key that opens and does not seal yet", cobra.NoArgs, addKey),
-		keysCommand(streams, "activate [ID]", "Let a key seal; without ID the one that was added last", cobra.MaximumNArgs(1), activateKey),
-		keysCommand(streams, "reseal", "Seal everything with the active key, while servers serve", cobra.NoArgs, resealAll),
-		keysCommand(streams, "remove ID", "Take a key that has sealed nothing any more out of the key file", cobra.ExactArgs(1), removeKey),
-	)
+	list := keysCommand(streams, "list", "List the keys, and how many external IDs each has sealed", cobra.NoArgs, listKeys)
+	list.Long = `List the keys, and how many external IDs each has sealed. The first one seals;
+the others only open what they sealed before.`
+	list.Example = `  crossaccount keys list
+  crossaccount keys list --json`
+	add := keysCommand(streams, "add", "Add a key that opens and does not seal yet", cobra.NoArgs, addKey)
+	add.Long = `Add a key to the key file. It seals nothing before it is activated, so that all
+servers can learn of it first.`
+	add.Example = `  crossaccount keys add --key-file crossaccount-keys.json`
+	activate := keysCommand(streams, "activate [ID]", "Let a key seal; without ID the one that was added last", cobra.MaximumNArgs(1), activateKey)
+	activate.Long = `Let a key seal from the next start of each server on. All servers must have been
+started since the key was added: one that does not know it could not open what
+the others seal.`
+	activate.Example = `  crossaccount keys activate`
+	reseal := keysCommand(streams, "reseal", "Seal everything with the active key, while servers serve", cobra.NoArgs, resealAll)
+	reseal.Long = `Seal all external IDs with the active key. Servers go on serving meanwhile, and it
+may be stopped and begun again at any time.`
+	reseal.Example = `  crossaccount keys reseal`
+	remove := keysCommand(streams, "remove ID", "Take a key that has sealed nothing any more out of the key file", cobra.ExactArgs(1), removeKey)
+	remove.Long = `Take a key out of the key file. A key that some external ID is still sealed with
+is not removed: the ID would be lost.`
+	remove.Example = `  crossaccount keys list
+  crossaccount keys remove k20260101`
+	c.AddCommand(list, add, activate, reseal, remove)
 	return c
 }
 
