@@ -24,20 +24,20 @@ type Message struct {
 	Subject                string
 	MessageStructure       string
 	MessageAttributes      map[string]Attribute
-	MessageGroupId         string //nolint:revive // the parameter's name
-	MessageDeduplicationId string //nolint:revive // the parameter's name
+	MessageGroupId         string
+	MessageDeduplicationId string
 }
 
 // PublishInput is the input of Publish.
 type PublishInput struct {
-	TopicArn    string //nolint:revive // the parameter's name
-	TargetArn   string //nolint:revive // the parameter's name
+	TopicArn    string
+	TargetArn   string
 	PhoneNumber string
 	Message
 }
 
 // PublishOutput names what was published.
-type PublishOutput struct{ MessageId string } //nolint:revive // the element's name
+type PublishOutput struct{ MessageId string }
 
 const maxMessage = 256 << 10 // bytes, of a batch too
 
@@ -211,9 +211,9 @@ func (s *Service) deliver(c *authz.Call, sub *subscription, d delivery) {
 
 // PublishBatchInput is the input of PublishBatch.
 type PublishBatchInput struct {
-	TopicArn                   string //nolint:revive // the parameter's name
+	TopicArn                   string
 	PublishBatchRequestEntries []struct {
-		Id string //nolint:revive // the parameter's name
+		Id string
 		Message
 	}
 }
@@ -225,11 +225,11 @@ type PublishBatchOutput struct {
 }
 
 // A PublishedEntry is a message of a batch that was published.
-type PublishedEntry struct{ Id, MessageId string } //nolint:revive // the elements' names
+type PublishedEntry struct{ Id, MessageId string }
 
 // A BatchFailure says why one entry of a batch failed.
 type BatchFailure struct {
-	Id          string //nolint:revive // the element's name
+	Id          string
 	Code        string
 	Message     string
 	SenderFault bool

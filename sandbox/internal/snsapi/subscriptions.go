@@ -27,15 +27,15 @@ type subscription struct {
 
 // SubscribeInput is the input of Subscribe.
 type SubscribeInput struct {
-	TopicArn              string //nolint:revive // the parameter's name
+	TopicArn              string
 	Protocol              string
 	Endpoint              string
 	Attributes            map[string]string
-	ReturnSubscriptionArn bool //nolint:revive // the parameter's name
+	ReturnSubscriptionArn bool
 }
 
 // SubscriptionInput names a subscription.
-type SubscriptionInput struct{ SubscriptionArn string } //nolint:revive // the parameter's name
+type SubscriptionInput struct{ SubscriptionArn string }
 
 const pending = "pending confirmation"
 
@@ -157,7 +157,7 @@ func (s *Service) confirmation(c *authz.Call, t *topic, sub *subscription) deliv
 
 // ConfirmSubscriptionInput is the input of ConfirmSubscription.
 type ConfirmSubscriptionInput struct {
-	TopicArn                  string //nolint:revive // the parameter's name
+	TopicArn                  string
 	Token                     string
 	AuthenticateOnUnsubscribe string
 }
@@ -243,7 +243,7 @@ func (s *Service) GetSubscriptionAttributes(c *authz.Call, in *SubscriptionInput
 
 // SetSubscriptionAttributesInput is the input of SetSubscriptionAttributes.
 type SetSubscriptionAttributesInput struct {
-	SubscriptionArn string //nolint:revive // the parameter's name
+	SubscriptionArn string
 	AttributeName   string
 	AttributeValue  string
 }
@@ -261,17 +261,17 @@ func (s *Service) SetSubscriptionAttributes(c *authz.Call, in *SetSubscriptionAt
 
 // ListSubscriptionsByTopicInput pages.
 type ListSubscriptionsByTopicInput struct {
-	TopicArn  string //nolint:revive // the parameter's name
+	TopicArn  string
 	NextToken string
 }
 
 // SubscriptionEntry is a subscription in a list.
 type SubscriptionEntry struct {
-	SubscriptionArn string //nolint:revive // the element's name
+	SubscriptionArn string
 	Owner           string
 	Protocol        string
 	Endpoint        string
-	TopicArn        string //nolint:revive // the element's name
+	TopicArn        string
 }
 
 // ListSubscriptionsOutput is a page of subscriptions.

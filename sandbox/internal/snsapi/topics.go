@@ -27,7 +27,7 @@ type CreateTopicInput struct {
 }
 
 // TopicInput names a topic.
-type TopicInput struct{ TopicArn string } //nolint:revive // the parameter's name
+type TopicInput struct{ TopicArn string }
 
 // CreateTopic makes a topic. One that exists with the same attributes and tags
 // is answered with its ARN.
@@ -117,7 +117,7 @@ func (s *Service) attribute(t *topic, name string) string {
 
 // SetTopicAttributesInput is the input of SetTopicAttributes.
 type SetTopicAttributesInput struct {
-	TopicArn       string //nolint:revive // the parameter's name
+	TopicArn       string
 	AttributeName  string
 	AttributeValue string
 }
@@ -227,7 +227,7 @@ func checkTags(tags []Tag) ([]directory.Tag, error) {
 
 // TagResourceInput is the input of TagResource.
 type TagResourceInput struct {
-	ResourceArn string //nolint:revive // the parameter's name
+	ResourceArn string
 	Tags        []Tag
 }
 
@@ -263,7 +263,7 @@ func (s *Service) TagResource(c *authz.Call, in *TagResourceInput) (*struct{}, e
 
 // UntagResourceInput is the input of UntagResource.
 type UntagResourceInput struct {
-	ResourceArn string //nolint:revive // the parameter's name
+	ResourceArn string
 	TagKeys     []string
 }
 
@@ -282,7 +282,7 @@ func (s *Service) UntagResource(c *authz.Call, in *UntagResourceInput) (*struct{
 }
 
 // ListTagsForResourceInput names a topic.
-type ListTagsForResourceInput struct{ ResourceArn string } //nolint:revive // the parameter's name
+type ListTagsForResourceInput struct{ ResourceArn string }
 
 // ListTagsForResourceOutput has a topic's tags.
 type ListTagsForResourceOutput struct{ Tags []Tag }
