@@ -60,6 +60,9 @@ func (p *Plan) Check() (*Report, error) {
 		c.byGrant[e.grant.Name] = append(c.byGrant[e.grant.Name], e)
 		for _, q := range c.questions(e) {
 			c.declared[q.caller] = append(c.declared[q.caller], q)
+			if q.caller != e.assume && (e.trust == "account" || e.trust == "organization") {
+				c.wide = append(c.wide, wideGrant{e, q})
+			}
 		}
 	}
 	for _, e := range p.edges {
@@ -79,6 +82,7 @@ type checking struct {
 	policies map[string]*eval.Policy   // :: kind and ARN → what is attached there
 	identity map[string][]*eval.Policy // :: ARN of a role → its permissions
 	actions  map[string]string         // :: an action → another one on the same type of resource
+	wide     []wideGrant               // requests that are open to whole accounts or organizations
 	byGrant  map[string][]*edge        // :: name of a grant → its stages
 	declared map[string][]question     // :: principal → what grants let it do
 }
@@ -206,16 +210,6 @@ func (c *checking) questions(e *edge) []question {
 	return all
 }
 
-// grantedTo reports whether some grant lets a principal do what a neighbour
-// asks, which is then no neighbour.
-func (c *checking) grantedTo(n *question) bool {
-	return slices.ContainsFunc(c.declared[n.caller], func(d question) bool {
-		return d.action == n.action && iam.MatchWildcard(d.pattern, n.resource) && !slices.ContainsFunc(d.conditions, func(want iam.Condition) bool {
-			return !slices.ContainsFunc(n.conditions, func(have iam.Condition) bool { return equalConditions([]iam.Condition{have}, []iam.Condition{want}) })
-		})
-	})
-}
-
 // identityOf returns the compiled permissions of an edge's principal, or what a
 // whole account could give itself.
 func (c *checking) identityOf(e *edge) []*eval.Policy {
@@ -301,7 +295,7 @@ func (c *checking) ask(e *edge, q question) {
 			change(&n)
 			c.decide(e, what, "consumer", n, false)
 		}
-		if resource && resourceSide {
+		if resource && resourceSide && !c.openTo(&n) {
 			n := q
 			n.identity = openIdentity
 			change(&n)

@@ -74,6 +74,9 @@ func (b *builder) viaRole(e *edge) {
 	}
 	b.trustStatement(e, role)
 	for _, a := range e.accesses {
+		if a.fanOut {
+			b.registerConsumer(e)
+		}
 		for _, r := range e.resource.kind.rightsOf(a, e) {
 			held := heldRight{right: r, resources: r.resources(e.resource, &e.grant.Only), conditions: r.conditions(e.resource, &e.grant.Only)}
 			if r.side != resourceSide {

@@ -30,7 +30,9 @@ func (c *checking) otherStages(e *edge, q question, neighbour func(string, func(
 		}
 		what := "stage " + other.pair.stage
 		neighbour(what, func(n *question) { n.resource, n.account = target, other.resource.site.ID }, true, false)
-		if on != nil {
+		// A resource that is open to an account or an organization does not tell
+		// its roles apart.
+		if on != nil && (other.trust == "named" || other.trust == "matched") {
 			neighbour(what, func(n *question) { n.resource, n.account, n.on = target, other.resource.site.ID, on }, false, true)
 		}
 		return // one other stage stands for all: their policies have one form
@@ -84,4 +86,36 @@ func otherResource(e *edge, q question) (string, bool) {
 		return q.resource[:i] + name + "-other" + q.resource[i+len(name):], true
 	}
 	return q.resource + "0", !strings.HasSuffix(q.pattern, "*")
+}
+
+// grantedTo reports whether some grant lets a principal do what a neighbour
+// asks, which is then no neighbour.
+func (c *checking) grantedTo(n *question) bool {
+	return slices.ContainsFunc(c.declared[n.caller], func(d question) bool { return d.covers(n) })
+}
+
+// covers reports whether a declared request is the kind of request that n is,
+// whoever makes it.
+func (d *question) covers(n *question) bool {
+	return d.action == n.action && iam.MatchWildcard(d.pattern, n.resource) && !slices.ContainsFunc(d.conditions, func(want iam.Condition) bool {
+		return !slices.ContainsFunc(n.conditions, func(have iam.Condition) bool { return equalConditions([]iam.Condition{have}, []iam.Condition{want}) })
+	})
+}
+
+// A wideGrant is a request that a resource allows a whole account or
+// organization.
+type wideGrant struct {
+	edge     *edge
+	question question
+}
+
+// openTo reports whether the resource allows a request to everybody where the
+// caller is, by another grant.
+func (c *checking) openTo(n *question) bool {
+	return slices.ContainsFunc(c.wide, func(w wideGrant) bool {
+		caller, _ := iam.ParseRoleARN(n.caller)
+		among := w.edge.trust == "account" && string(caller.Account) == w.edge.principal.site.ID ||
+			w.edge.trust == "organization" && n.organization == w.edge.organization
+		return among && w.question.covers(n)
+	})
 }
