@@ -2,6 +2,7 @@ package template
 
 import (
 	"maps"
+	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
 )
@@ -60,8 +61,14 @@ func (g *Generic) rewrite(w rewriter, at string) Kind {
 	out.Properties = w.object(at, g.Properties)
 	out.Attributes = maps.Clone(g.Attributes)
 	out.Terraform = nil
+	except := rewriter(func(at, s string, element bool) (string, bool) {
+		if _, own := ownAttribute(s); own {
+			return s, true
+		}
+		return w(at, s, element)
+	})
 	for _, b := range g.Terraform {
-		b.Arguments = w.object(at+"."+b.Type, b.Arguments)
+		b.Arguments = except.object(at+"."+b.Type, b.Arguments)
 		out.Terraform = append(out.Terraform, b)
 	}
 	return &out
@@ -140,4 +147,35 @@ func (r rewriter) any(at string, v any) any {
 // references has gone through replace.
 func Rewrite(k Kind, replace func(s string) string) Kind {
 	return k.rewrite(func(_, s string, _ bool) (string, bool) { return replace(s), true }, "")
+}
+
+// OwnAttribute stands, in the Terraform blocks of a [Generic], for an attribute
+// of the resource itself.
+func OwnAttribute(attribute string) string { return iam.Symbol("own:" + attribute) }
+
+// ownAttribute reports whether a text is what OwnAttribute returns, and of which
+// attribute.
+func ownAttribute(s string) (string, bool) {
+	pieces := iam.Pieces(s)
+	if len(pieces) != 1 || !pieces[0].IsSymbol {
+		return "", false
+	}
+	return strings.CutPrefix(pieces[0].Text, "own:")
+}
+
+// WithOwn returns the blocks' arguments of a resource with the given id, with
+// references in the place of OwnAttribute.
+func (g *Generic) WithOwn(id string) []Block {
+	own := rewriter(func(_, s string, _ bool) (string, bool) {
+		if attribute, ok := ownAttribute(s); ok {
+			return Attribute(id, attribute), true
+		}
+		return s, true
+	})
+	var out []Block
+	for _, b := range g.Terraform {
+		b.Arguments = own.object("", b.Arguments)
+		out = append(out, b)
+	}
+	return out
 }

@@ -54,7 +54,7 @@ may be stopped and begun again at any time.`
 	remove.Long = `Take a key out of the key file. A key that some external ID is still sealed with
 is not removed: the ID would be lost.`
 	remove.Example = `  crossaccount keys list
-  crossaccount keys remove k20260101`
+  crossaccount keys remove 3f9c1a2b4d5e6f70`
 	c.AddCommand(list, add, activate, reseal, remove)
 	return c
 }

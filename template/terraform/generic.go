@@ -10,7 +10,7 @@ import (
 // generic writes the blocks of a resource. Policy documents become calls of
 // jsonencode.
 func (w *writer) generic(r template.Resource, k *template.Generic) {
-	for _, b := range k.Terraform {
+	for _, b := range k.WithOwn(r.ID) {
 		name := snake(r.ID)
 		if b.Suffix != "" {
 			name += "_" + b.Suffix
