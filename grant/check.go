@@ -246,10 +246,14 @@ func (c *checking) question(e *edge, h heldRight, caller, action, resource strin
 		// Within its account the role's own permissions decide, if the key's policy
 		// leaves it to them as usual.
 		q.identity, q.open = c.identity[e.assume], nil
-		if h.key && q.on == nil {
-			q.on = mustCompile(iam.KindResource, kmsKey().policy.base(e.resource.key)[0])
+		key := e.resource.key
+		if e.resource.kind.name == "kms-key" {
+			key = e.resource
 		}
-		if h.key {
+		if key != nil && (h.key || key == e.resource) {
+			if q.on == nil {
+				q.on = mustCompile(iam.KindResource, key.kind.policy.base(key)[0])
+			}
 			q.open = q.on
 		}
 	}
