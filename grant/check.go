@@ -245,7 +245,7 @@ func (c *checking) question(e *edge, h heldRight, caller, action, resource strin
 	if e.via == "role" {
 		// Within its account the role's own permissions decide, if the key's policy
 		// leaves it to them as usual.
-		q.identity, q.open = c.identity[e.assume], nil
+		q.identity, q.open, q.organization = c.identity[e.assume], nil, ""
 		key := e.resource.key
 		if e.resource.kind.name == "kms-key" {
 			key = e.resource
@@ -254,7 +254,7 @@ func (c *checking) question(e *edge, h heldRight, caller, action, resource strin
 			if q.on == nil {
 				q.on = mustCompile(iam.KindResource, key.kind.policy.base(key)[0])
 			}
-			q.open = q.on
+			q.open = mustCompile(iam.KindResource, key.kind.policy.base(key)[0])
 		}
 	}
 	if h.right.side == consumerSide {

@@ -48,8 +48,28 @@ func Parse(data []byte) (*Manifest, error) {
 type reader struct {
 	positions map[string]Position
 	problems  problems
-	nodes     int
+	nodes     int // read so far, with aliases followed
+	depth     int // of the node that is being read
+	refused   bool
 }
+
+// enter notes that a node is being read. It refuses files that are too large or
+// too deep, which aliases can make of a few characters; it says so once.
+func (r *reader) enter(at Position, path string) bool {
+	r.nodes++
+	r.depth++
+	if r.nodes <= maxManifestNodes && r.depth <= maxDepth {
+		return true
+	}
+	r.depth--
+	if !r.refused {
+		r.refused = true
+		r.problem(at, RuleSyntax, clip(path), "use fewer aliases", "the file is too large or too deep")
+	}
+	return false
+}
+
+func (r *reader) leave() { r.depth-- }
 
 func (r *reader) problem(at Position, rule, path, remedy, format string, args ...any) {
 	r.problems = append(r.problems, Problem{at, rule, path, fmt.Sprintf(format, args...), remedy})
@@ -120,12 +140,10 @@ var (
 func (r *reader) value(n *yaml.Node, path string, v reflect.Value, t tag) {
 	at := Position{n.Line, n.Column}
 	r.positions[path] = at
-	if r.nodes++; r.nodes > maxManifestNodes || strings.Count(path, ".") > maxDepth {
-		if r.nodes <= maxManifestNodes+1 {
-			r.problem(at, RuleSyntax, path, "use fewer aliases", "the file is too large or too deep")
-		}
+	if !r.enter(at, path) {
 		return
 	}
+	defer r.leave()
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
@@ -334,9 +352,10 @@ func (r *reader) allowed(at Position, value, path string, t tag) {
 // free reads what has no fixed form: properties of a CloudFormation type.
 func (r *reader) free(n *yaml.Node, path string) any {
 	at := Position{n.Line, n.Column}
-	if r.nodes++; r.nodes > maxManifestNodes || strings.Count(path, ".") > maxDepth {
+	if !r.enter(at, path) {
 		return nil
 	}
+	defer r.leave()
 	switch n.Kind {
 	case yaml.AliasNode:
 		return r.free(n.Alias, path)

@@ -2,6 +2,7 @@ package grant_test
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,5 +34,21 @@ func TestWrongManifests(t *testing.T) {
 			}
 			compare(t, strings.TrimSuffix(file, ".yaml")+".txt", []byte(err.Error()+"\n"))
 		})
+	}
+}
+
+// Aliases can make an endless or enormous document of a few characters.
+func TestAliasesAreBounded(t *testing.T) {
+	bomb := "version: 1\nresources:\n  x:\n    kind: s3-bucket\n    create:\n      a0: &a0 [x, x]\n"
+	for i := 1; i < 40; i++ {
+		bomb += fmt.Sprintf("      a%d: &a%d [*a%d, *a%d]\n", i, i, i-1, i-1)
+	}
+	for name, data := range map[string]string{
+		"endless list": "resources: {x: {create: {y: &b [*b]}}}", "endless mapping": "resources: &a {x: {create: &b {y: *b}}}", "doubling": bomb,
+	} {
+		_, err := grant.Parse([]byte(data))
+		if err == nil || !strings.Contains(err.Error(), "too large or too deep") {
+			t.Errorf("%s: error %.300v, want one about its size", name, err)
+		}
 	}
 }
