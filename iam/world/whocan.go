@@ -213,10 +213,19 @@ func (s *search) namedAWS(name string) {
 		}
 		id = accountOf(name)
 	}
+	if id == "" {
+		return
+	}
 	a := s.account(id)
 	s.root(a)
-	if id != "" && !a.principal && a.id != s.target.owner.id {
-		s.others[string(id)] = s.anyOf(id) // whoever the world does not list
+	s.unlisted(a)
+}
+
+// unlisted adds whoever the world does not list of another account than the
+// owner's.
+func (s *search) unlisted(a *account) {
+	if !a.principal && a.id != s.target.owner.id {
+		s.others[string(a.id)] = s.anyOf(a.id)
 	}
 }
 
@@ -246,13 +255,16 @@ func (s *search) other(name string) {
 
 // everybody adds those whom * names: all principals of the owner's account, and
 // strangers. Principals of other accounts of the world need identity policies,
-// by which they were found; their root users do not.
+// by which they were found; their root users do not, and those that the world
+// does not list may have some. A * is often narrowed to an organisation, so that
+// its members may what strangers may not.
 func (s *search) everybody() {
 	for p := range s.byAccount[s.target.owner.id] {
 		s.principals[p] = true
 	}
 	for _, a := range s.accounts {
 		s.root(a)
+		s.unlisted(a)
 	}
 	s.other(Anonymous)
 	s.others[AnyPrincipal] = s.anyone()

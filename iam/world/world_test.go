@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/crossaccount/crossaccount/iam/eval"
 	"github.com/crossaccount/crossaccount/iam/world"
 )
@@ -171,5 +173,27 @@ func TestWhoCan(t *testing.T) {
 		for line := range got {
 			t.Errorf("%s %s: unexpected %q", test.action, test.resource, line)
 		}
+	}
+}
+
+// A * narrowed to an organisation means its members, also those of which nothing
+// else is known, and not strangers.
+func TestWhoCanFindsMembersOfTheOrganization(t *testing.T) {
+	w := compile(t, `{"format": 1,
+		"organizations": [{"id": "o-worldone", "root": {"id": "r-root", "accounts": [{"id": "222222222222"}, {"id": "555555555555"}]}}],
+		"accounts": [{"id": "222222222222", "complete": ["principals", "resources"]}, {"id": "666666666666"}],
+		"resources": [{"arn": "arn:aws:s3:::two", "account": "222222222222", "policy": {"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+			"Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::two/*", "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-worldone"}}}}}]}`)
+	found, err := w.WhoCan(world.Question{Action: "s3:GetObject", Resource: "arn:aws:s3:::two/x", Closed: true}, world.WhoCanOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range found {
+		got = append(got, string(f.Kind)+" "+f.Principal+" "+f.Verdict.String())
+	}
+	want := []string{"principal arn:aws:iam::222222222222:root Allowed", "external account 555555555555 Depends"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
