@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
@@ -62,7 +63,7 @@ func operationTables() string {
 		operations []overview.Operation
 	}{
 		{"STS", stsapi.Operations()}, {"IAM", identity}, {"S3", s3api.Operations()}, {"CloudFormation", cfnapi.Operations()},
-		{"KMS", kmsapi.Operations()}, {"Secrets Manager", secretsapi.Operations()}, {"Systems Manager (parameters)", ssmapi.Operations()}, {"SQS", sqsapi.Operations()}, {"Kinesis", kinesisapi.Operations()},
+		{"KMS", kmsapi.Operations()}, {"Secrets Manager", secretsapi.Operations()}, {"Systems Manager (parameters)", ssmapi.Operations()}, {"API Gateway (REST APIs)", apigatewayapi.Operations()}, {"REST APIs that were deployed (execute-api)", apigatewayapi.Executions()}, {"SQS", sqsapi.Operations()}, {"Kinesis", kinesisapi.Operations()},
 		{"SNS", snsapi.Operations()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| Operation | In the sandbox | Not included |\n|---|---|---|\n", service.name)
@@ -74,7 +75,9 @@ func operationTables() string {
 			}
 			fmt.Fprintf(&b, "| %s | real | %s |\n", op.Name, op.Note)
 		}
-		fmt.Fprintf(&b, "| %s | NotImplemented | |\n", strings.Join(missing, ", "))
+		if len(missing) > 0 {
+			fmt.Fprintf(&b, "| %s | NotImplemented | |\n", strings.Join(missing, ", "))
+		}
 	}
 	return b.String()
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
@@ -88,6 +89,9 @@ type exchange struct {
 func (x *exchange) serve() error {
 	r := x.request
 	signature, err := sigv4.Parse(r)
+	if api, ok := x.apiAddress(signature); ok {
+		return x.invoke(api, signature, err)
+	}
 	if err := x.findService(signature); err != nil {
 		return err
 	}
@@ -109,18 +113,7 @@ func (x *exchange) serve() error {
 	} else if caller, err = x.authenticate(signature); err != nil {
 		return x.refusal(err, signature)
 	}
-	x.call = x.sandbox.engine.NewCall(authz.Call{
-		Context:   r.Context(),
-		Service:   x.name,
-		Region:    x.region,
-		RequestID: x.id,
-		Caller:    caller,
-		Now:       x.now,
-		SourceIP:  sourceIP(r),
-		UserAgent: r.UserAgent(),
-		Referer:   r.Referer(),
-		Secure:    r.TLS != nil,
-	})
+	x.call = x.newCall(caller)
 	switch x.service.protocol {
 	case storageProtocol:
 		r.Body = &payload{r.Body, x}
@@ -136,6 +129,23 @@ func (x *exchange) serve() error {
 	}
 	x.service.handler.ServeAPI(x.answer, r, x.call)
 	return nil
+}
+
+// newCall prepares the request for being authorized.
+func (x *exchange) newCall(caller authz.Caller) *authz.Call {
+	r := x.request
+	return x.sandbox.engine.NewCall(authz.Call{
+		Context:   r.Context(),
+		Service:   x.name,
+		Region:    x.region,
+		RequestID: x.id,
+		Caller:    caller,
+		Now:       x.now,
+		SourceIP:  sourceIP(r),
+		UserAgent: r.UserAgent(),
+		Referer:   r.Referer(),
+		Secure:    r.TLS != nil,
+	})
 }
 
 // findService says which service a request is for. A signed one says so
@@ -291,6 +301,8 @@ func (x *exchange) refuse(err *wire.Error) {
 	switch {
 	case x.name == "s3":
 		s3api.WriteError(x.answer, x.request, x.id, err)
+	case x.name == "execute-api" && x.service != nil:
+		apigatewayapi.WriteError(x.answer, x.id, err)
 	case x.service != nil && x.service.protocol == queryProtocol:
 		wire.WriteQueryError(x.answer, x.service.namespace, x.id, err)
 	case x.service != nil:

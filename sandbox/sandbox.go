@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
 )
@@ -47,6 +48,7 @@ type Sandbox struct {
 	directory *directory.Directory
 	engine    *authz.Engine
 	services  map[string]*service // by signing name
+	apis      *apigatewayapi.Service
 	stackStep time.Duration
 	iamDelay  time.Duration
 	randomMu  sync.Mutex

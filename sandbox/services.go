@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
@@ -61,6 +62,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	queues := sqsapi.New(sqsapi.Options{Directory: s.directory, KMS: keys, Clock: s.clock, Random: lockedReader{s}})
 	streams := kinesisapi.New(s.directory, keys, lockedReader{s})
 	topics := snsapi.New(snsapi.Options{Directory: s.directory, KMS: keys, SQS: queues, Random: lockedReader{s}})
+	s.apis = apigatewayapi.New(s.directory, lockedReader{s})
 	stacks := cfnapi.New(cfnapi.Options{
 		Clock:    s.clock,
 		Random:   lockedReader{s},
@@ -82,6 +84,8 @@ func (s *Sandbox) newServices() map[string]*service {
 		"iam":            {handler: identity, version: "2010-05-08", namespace: wire.NamespaceIAM},
 		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation},
 		"s3":             {handler: storage, protocol: storageProtocol},
+		"apigateway":     {handler: s.apis, protocol: restProtocol, maxBody: 6 << 20},
+		"execute-api":    {handler: misaddressed{}, protocol: restProtocol, maxBody: apigatewayapi.MaxPayload},
 		"kms":            {handler: keys, protocol: jsonProtocol, targets: []string{"TrentService"}},
 		"secretsmanager": {handler: secrets, protocol: jsonProtocol, targets: []string{"secretsmanager"}},
 		"ssm":            {handler: parameters, protocol: jsonProtocol, targets: []string{"AmazonSSM"}},
