@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 )
 
@@ -16,6 +17,10 @@ type Error struct {
 	Message string  // AWS's wording
 	Fields  []Field // further elements of the error body, in order
 	Cause   error   // for logs and errors.Is; never sent
+
+	// Members are further members of a JSON error that are not texts. What
+	// they are must marshal.
+	Members map[string]any
 }
 
 // A Field is an extra element of an error's body, such as S3's BucketName.
@@ -66,11 +71,12 @@ func AsError(err error) *Error {
 // https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 // https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html
 func WriteJSONError(w http.ResponseWriter, requestID string, err *Error) {
-	members := map[string]string{"__type": err.Code, "message": err.Message}
+	members := map[string]any{"__type": err.Code, "message": err.Message}
 	for _, f := range err.Fields {
 		members[f.Name] = f.Value
 	}
-	body, _ := json.Marshal(members) // strings always marshal
+	maps.Copy(members, err.Members)
+	body, _ := json.Marshal(members) // strings always marshal, and Members does
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Errortype", err.Code)
 	w.Header().Set("X-Amzn-Requestid", requestID)

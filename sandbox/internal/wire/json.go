@@ -15,7 +15,8 @@ import (
 // of one of AWS's JSON protocols. Blobs are []byte, times are [Timestamp].
 // Members that no field takes are ignored, as AWS does; an empty body is an
 // empty structure. What cannot be read gives an *Error with code
-// SerializationException; into may then be partly filled.
+// SerializationException; into may then be partly filled. A member's own
+// UnmarshalJSON may refuse with an *Error of its own.
 //
 // https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 func DecodeJSON(body []byte, into any) error {
@@ -30,9 +31,12 @@ func DecodeJSON(body []byte, into any) error {
 		}
 	}
 	var wrongType *json.UnmarshalTypeError
+	var refused *Error
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &refused):
+		return refused
 	case errors.As(err, &wrongType):
 		e := BadRequest("SerializationException", "%s can not be converted to the type of member %s", wrongType.Value, wrongType.Field)
 		e.Cause = err
