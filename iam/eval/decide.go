@@ -70,6 +70,7 @@ func (e *env) decide(in *Input) Decision {
 		identity = answer{says: yes}
 		if switchRootUserCannotAssumeRoles && e.isRoleAssumption() {
 			identity = answer{says: no}
+			r.require(identity, LayerIdentity, SidePrincipal)
 		}
 	}
 
