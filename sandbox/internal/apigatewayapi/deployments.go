@@ -422,7 +422,7 @@ type TagInput struct {
 // the permission for the tags one needs, to change them, that for what they are
 // on.
 func (s *Service) tagged(c *authz.Call, in *TagInput, method string, requestTags []directory.Tag) (*[]directory.Tag, error) {
-	path, ok := strings.CutPrefix(in.ResourceARN, arnOf(c.Region, ""))
+	path, ok := strings.CutPrefix(in.ResourceARN, ARN(c.Region, ""))
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	isStage := len(parts) == 4 && parts[2] == "stages"
 	if !ok || parts[0] != "restapis" || len(parts) != 2 && !isStage {

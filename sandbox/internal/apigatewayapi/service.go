@@ -125,10 +125,10 @@ var table = restjson.Table[*Service]{
 		UpdateVpcLink`)...),
 }
 
-// arnOf returns the ARN of a path of the control plane: "/restapis/a1b2c3".
+// ARN returns the ARN of a path of the control plane: "/restapis/a1b2c3".
 //
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/arn-format-reference.html
-func arnOf(region, path string) string {
+func ARN(region, path string) string {
 	partition := "aws"
 	if p, ok := iam.PartitionOfRegion(region); ok {
 		partition = p.ID
@@ -142,7 +142,7 @@ func arnOf(region, path string) string {
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-iam-policy-examples.html
 func authorize(c *authz.Call, method, path string, tags, requestTags []directory.Tag) error {
 	return c.Authorize(authz.Query{
-		Action: "apigateway:" + method, Resource: arnOf(c.Region, path), ResourceAccount: c.Account(),
+		Action: "apigateway:" + method, Resource: ARN(c.Region, path), ResourceAccount: c.Account(),
 		ResourceTags: tags, RequestTags: requestTags,
 	})
 }
@@ -152,7 +152,7 @@ func authorizeTagging(c *authz.Call, path string, tags []directory.Tag) error {
 	if len(tags) == 0 {
 		return nil
 	}
-	return authorize(c, http.MethodPut, "/tags/"+url.PathEscape(arnOf(c.Region, path)), nil, tags)
+	return authorize(c, http.MethodPut, "/tags/"+url.PathEscape(ARN(c.Region, path)), nil, tags)
 }
 
 // An APIInput names an API.
