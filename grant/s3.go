@@ -65,7 +65,6 @@ func s3Bucket() *kind {
 		},
 		create: &createType{cloudFormation: "AWS::S3::Bucket", nameProperty: "BucketName", arnAttribute: "Arn",
 			fixed: template.Object{
-				{Key: "OwnershipControls", Value: template.Object{{Key: "Rules", Value: []any{template.Object{{Key: "ObjectOwnership", Value: "BucketOwnerEnforced"}}}}}},
 				{Key: "PublicAccessBlockConfiguration", Value: template.Object{
 					{Key: "BlockPublicAcls", Value: true}, {Key: "BlockPublicPolicy", Value: true},
 					{Key: "IgnorePublicAcls", Value: true}, {Key: "RestrictPublicBuckets", Value: true},
