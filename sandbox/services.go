@@ -9,6 +9,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
@@ -61,6 +62,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	parameters := ssmapi.New(s.directory, keys)
 	queues := sqsapi.New(sqsapi.Options{Directory: s.directory, KMS: keys, Clock: s.clock, Random: lockedReader{s}})
 	streams := kinesisapi.New(s.directory, keys, lockedReader{s})
+	tables := dynamodbapi.New(s.directory, keys, lockedReader{s})
 	topics := snsapi.New(snsapi.Options{Directory: s.directory, KMS: keys, SQS: queues, Random: lockedReader{s}})
 	s.apis = apigatewayapi.New(s.directory, lockedReader{s})
 	stacks := cfnapi.New(cfnapi.Options{
@@ -74,6 +76,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		SSM:      parameters,
 		SQS:      queues,
 		Kinesis:  streams,
+		DynamoDB: tables,
 		SNS:      topics,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
@@ -91,6 +94,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"ssm":            {handler: parameters, protocol: jsonProtocol, targets: []string{"AmazonSSM"}},
 		"sqs":            {handler: queues, protocol: jsonProtocol, targets: []string{"AmazonSQS"}},
 		"sns":            {handler: topics, version: "2010-03-31", namespace: wire.NamespaceSNS},
+		"dynamodb":       {handler: tables, protocol: jsonProtocol, targets: []string{"DynamoDB_20120810", "DynamoDBStreams_20120810"}, maxBody: 17 << 20},
 		"kinesis":        {handler: streams, protocol: jsonProtocol, targets: []string{"Kinesis_20131202"}, maxBody: 16 << 20},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
@@ -35,14 +36,15 @@ type Options struct {
 	// been answered; then nobody can see them in progress.
 	Step time.Duration
 
-	IAM     *iamapi.Service
-	S3      *s3api.Service
-	KMS     *kmsapi.Service
-	Secrets *secretsapi.Service
-	SSM     *ssmapi.Service
-	SQS     *sqsapi.Service
-	Kinesis *kinesisapi.Service
-	SNS     *snsapi.Service
+	IAM      *iamapi.Service
+	S3       *s3api.Service
+	KMS      *kmsapi.Service
+	Secrets  *secretsapi.Service
+	SSM      *ssmapi.Service
+	SQS      *sqsapi.Service
+	Kinesis  *kinesisapi.Service
+	DynamoDB *dynamodbapi.Service
+	SNS      *snsapi.Service
 
 	// IAMDelay is how long changes of principals take until policies may name
 	// them. Operations wait that long for principals made by the same stack.
