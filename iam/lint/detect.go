@@ -21,10 +21,46 @@ func (o Options) completed(p *iam.Policy) Options {
 			o.Account = id
 		}
 	}
-	if o.Service == "" && o.Kind == iam.KindResource {
-		o.Service = DetectService(p)
+	if o.Kind == iam.KindResource {
+		service, account := ownResources(p)
+		if o.Service == "" {
+			o.Service = DetectService(p)
+		}
+		if o.Service == "" {
+			o.Service = service
+		}
+		if o.Account == "" {
+			o.Account, o.derived = account, account != ""
+		}
 	}
 	return o
+}
+
+// ownResources returns the service and the account of the resources that a
+// resource policy names, which are its own, each empty where they do not agree
+// or do not say.
+func ownResources(p *iam.Policy) (service string, account iam.AccountID) {
+	services, accounts := make(map[string]bool), make(map[string]bool)
+	for i := range p.Statements {
+		for _, resource := range p.Statements[i].Resource {
+			if a, err := iam.ParseARN(resource); err == nil {
+				services[a.Service], accounts[a.Account] = true, true
+			}
+		}
+	}
+	if len(services) == 1 {
+		for service = range services {
+			if open(service) || hasWildcard(service) {
+				service = ""
+			}
+		}
+	}
+	if len(accounts) == 1 {
+		for id := range accounts {
+			account, _ = iam.ParseAccountID(id)
+		}
+	}
+	return service, account
 }
 
 // DetectKind says what a policy looks like when nobody knows what it is attached
@@ -38,7 +74,10 @@ func DetectKind(p *iam.Policy) iam.Kind {
 		s := &p.Statements[i]
 		principals = principals || s.Principal != nil || s.NotPrincipal != nil
 		resources = resources || s.Resource != nil || s.NotResource != nil
-		trust = trust && len(s.Action) > 0 && !slices.ContainsFunc(s.Action, func(action string) bool { return !isTrustAction(action) })
+		trust = trust && len(s.Action) > 0 && !slices.ContainsFunc(s.Action, func(action string) bool {
+			// With a resource, sts:* is what the endpoint of STS allows.
+			return !isTrustAction(action) && (s.Resource != nil || !strings.EqualFold(action, "sts:*"))
+		})
 	}
 	switch {
 	case trust && (principals || !resources):

@@ -22,8 +22,9 @@ type Options struct {
 	Resource string
 
 	// Account owns whatever the policy is attached to. If it is empty, it is
-	// taken from Resource.
+	// taken from Resource, or from the resources that a resource policy names.
 	Account iam.AccountID
+	derived bool // Account was taken from the policy's text, which may be a copy
 
 	// CrossAccount says that the policy gives access to other accounts, so that
 	// what is merely wide within an account is reported.

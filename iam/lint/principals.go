@@ -191,11 +191,25 @@ func checkWholeAccount(r *reporter) {
 			account, known := principalAccount(principal)
 			foreign := known && r.options.Account != "" && account != string(r.options.Account) ||
 				known && r.options.Account == "" && r.options.CrossAccount
-			if isWholeAccount(principal) && foreign {
+			switch {
+			case !isWholeAccount(principal):
+			case foreign && r.options.derived && !r.options.CrossAccount:
+				r.report(Info, path, "", "the whole account %s is allowed", account)
+			case foreign:
 				r.report(Warning, path, "", "the whole account %s is allowed", account)
+			case known && r.options.Account == "" && !isDefaultKeyStatement(s):
+				r.report(Info, path, "", "the whole account %s is allowed, which is right if it owns the resource and wide if not", account)
 			}
 		})
 	})
+}
+
+// isDefaultKeyStatement recognises the statement by which a KMS key leaves all
+// decisions to the policies of the account that owns it.
+//
+// https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+func isDefaultKeyStatement(s *iam.Statement) bool {
+	return len(s.Action) == 1 && strings.EqualFold(s.Action[0], "kms:*")
 }
 
 func checkPartialWildcard(r *reporter) {

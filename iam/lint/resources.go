@@ -19,7 +19,7 @@ const (
 var resourceRules = []Rule{
 	{
 		ID:       "GX-R01",
-		Title:    "an ARN is malformed",
+		Title:    "an ARN or a name in IAM is malformed",
 		Why:      "AWS refuses the document, or the ARN names nothing",
 		Fix:      "write arn:partition:service:region:account:resource",
 		Link:     arnsPage,

@@ -301,11 +301,14 @@ func (r *reporter) reportPublicProvider(path string, s *iam.Statement) {
 	}
 }
 
-// hasClaim reports whether a condition demands a value of a token's claim.
+// hasClaim reports whether a condition demands a value of a token's claim. One
+// whose operator is misspelt does: GX-C01 reports that, and it is mended there.
 func hasClaim(c iam.Condition, claim string) bool {
+	if !strings.HasSuffix(strings.ToLower(c.Key), ":"+claim) {
+		return false
+	}
 	op, err := iam.ParseOperator(c.Operator)
-	return err == nil && strings.HasSuffix(strings.ToLower(c.Key), ":"+claim) &&
-		!op.Negated() && !op.IfExists && op.Set != iam.SetForAllValues && op.Name != "Null"
+	return err != nil || !op.Negated() && !op.IfExists && op.Set != iam.SetForAllValues && op.Name != "Null"
 }
 
 // isOpenSubject recognises subjects that name nobody in particular: nothing but

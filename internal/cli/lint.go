@@ -259,16 +259,24 @@ func (l *linter) lintAll(ctx context.Context, targets []lintTarget) (*lintReport
 			}
 		})
 	}
-	var err error
-	for i := range targets {
-		if err = ctx.Err(); err != nil {
-			break
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		defer workers.Wait()
+		defer close(next)
+		for i := range targets {
+			select {
+			case next <- i:
+			case <-ctx.Done():
+				return
+			}
 		}
-		next <- i
+	}()
+	select {
+	case <-finished:
+	case <-ctx.Done(): // the workers are left to themselves, for one huge file can take long
 	}
-	close(next)
-	workers.Wait()
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return nil, &exitError{ExitUndetermined, err}
 	}
 	all := &lintReport{Findings: []lintFinding{}, Suppressed: []lintFinding{}, Unread: []lintUnread{}, Errors: []lintedFile{}, Skipped: []lintedFile{}, Notes: []string{}}
@@ -337,18 +345,32 @@ func (l *linter) lintOne(t lintTarget, report *lintReport) []bool {
 	return used[:len(outside)]
 }
 
-// columns counts columns in characters, as editors do.
-type columns struct{ lines [][]byte }
-
-func newColumns(data []byte) columns {
-	return columns{bytes.Split(data, []byte("\n"))}
+// columns counts columns in characters, as editors do. It remembers where it
+// counted last, so that many findings in one long line, asked for in order, cost
+// one pass over it.
+type columns struct {
+	lines [][]byte
+	line  int // number of the line counted last
+	bytes int // of it that were counted
+	runes int // in these
 }
 
-func (c columns) inCharacters(p iam.Position) iam.Position {
-	if p.Line >= 1 && p.Line <= len(c.lines) {
-		line := c.lines[p.Line-1]
-		p.Column = utf8.RuneCount(line[:max(0, min(p.Column-1, len(line)))]) + 1
+func newColumns(data []byte) *columns {
+	return &columns{lines: bytes.Split(data, []byte("\n"))}
+}
+
+func (c *columns) inCharacters(p iam.Position) iam.Position {
+	if p.Line < 1 || p.Line > len(c.lines) {
+		return p
 	}
+	line := c.lines[p.Line-1]
+	before := max(0, min(p.Column-1, len(line)))
+	if p.Line != c.line || before < c.bytes {
+		c.line, c.bytes, c.runes = p.Line, 0, 0
+	}
+	c.runes += utf8.RuneCount(line[c.bytes:before])
+	c.bytes = before
+	p.Column = c.runes + 1
 	return p
 }
 

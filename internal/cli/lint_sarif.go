@@ -125,7 +125,7 @@ func printSARIF(w io.Writer, r *lintReport) error {
 		Results:    []sarifResult{},
 	}
 	index := make(map[string]int)
-	for i, rule := range policies.Rules() {
+	for i, rule := range lint.Rules() {
 		index[rule.ID] = i
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{
 			ID:               rule.ID,

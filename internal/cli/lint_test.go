@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/internal/testenv"
 )
 
@@ -142,5 +144,37 @@ func TestFileSuppressionConcerns(t *testing.T) {
 		if got := (&fileSuppression{file: test.pattern}).concerns(test.name); got != test.want {
 			t.Errorf("%q concerns %q: %t, want %t", test.pattern, test.name, got, test.want)
 		}
+	}
+}
+
+// Many findings in one line are counted from where the last one was, also when
+// they go back.
+func TestColumnsGoForwardAndBack(t *testing.T) {
+	c := newColumns([]byte("ßa€b\nxé"))
+	for _, test := range []struct{ line, column, want int }{
+		{1, 3, 2}, {1, 4, 3}, {1, 7, 4}, {1, 3, 2}, {2, 2, 2}, {1, 4, 3}, {2, 4, 3}, {2, 99, 3}, {9, 5, 5}, {0, 0, 0},
+	} {
+		if got := c.inCharacters(iam.Position{Line: test.line, Column: test.column}); got.Column != test.want {
+			t.Errorf("byte %d of line %d is column %d, want %d", test.column, test.line, got.Column, test.want)
+		}
+	}
+}
+
+// An interrupted run ends at once and prints no half of a report.
+func TestLintIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	reader, writer := io.Pipe() // the worker waits for it
+	defer writer.Close()
+	var stdout bytes.Buffer
+	done := make(chan int)
+	go func() {
+		done <- Main(ctx, []string{"lint", "-"}, Streams{In: reader, Out: &stdout, Err: io.Discard})
+	}()
+	if _, err := writer.Write([]byte("{")); err != nil { // it is being read
+		t.Fatal(err)
+	}
+	cancel()
+	if code := <-done; code != ExitUndetermined || stdout.Len() > 0 {
+		t.Errorf("exit code %d and %q, want %d and nothing", code, stdout.String(), ExitUndetermined)
 	}
 }

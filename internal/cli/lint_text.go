@@ -185,7 +185,7 @@ func viewOf(r lint.Rule) ruleView {
 func listRules(w io.Writer, asJSON bool) error {
 	if asJSON {
 		views := []ruleView{}
-		for _, r := range policies.Rules() {
+		for _, r := range lint.Rules() {
 			views = append(views, viewOf(r))
 		}
 		e := json.NewEncoder(w)
@@ -193,7 +193,7 @@ func listRules(w io.Writer, asJSON bool) error {
 		return e.Encode(views)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, r := range policies.Rules() {
+	for _, r := range lint.Rules() {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", r.ID, r.Severity, r.Title)
 	}
 	return t.Flush()
@@ -201,7 +201,7 @@ func listRules(w io.Writer, asJSON bool) error {
 
 func explainRule(w io.Writer, id string, asJSON bool) error {
 	var ids []string
-	for _, r := range policies.Rules() {
+	for _, r := range lint.Rules() {
 		if strings.EqualFold(r.ID, id) {
 			if asJSON {
 				e := json.NewEncoder(w)

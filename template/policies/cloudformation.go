@@ -19,6 +19,7 @@ func (f *finder) cloudFormation() {
 		if transformed(r.properties) {
 			f.unread(p.where, r.properties.Position, "a macro adds to the resource when the template is used")
 		}
+		f.names(r, p)
 		known, ok := attachments[r.typ]
 		for _, a := range known {
 			f.attached(r, a, p)

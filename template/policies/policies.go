@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -372,14 +373,19 @@ func renumber(numbers []int, list *iam.Value, written *cfn.Node) {
 	if list == nil || written == nil || written.Kind != cfn.NodeList {
 		return
 	}
-	for i := range numbers {
-		if i >= len(list.Items) {
-			return
-		}
-		for number, item := range written.Items {
-			if item.Position.Offset <= list.Items[i].Position.Offset {
-				numbers[i] = number
-			}
+	type start struct{ offset, number int }
+	starts := make([]start, len(written.Items))
+	for number, item := range written.Items {
+		starts[number] = start{item.Position.Offset, number}
+	}
+	slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.offset, b.offset) })
+	for i := 1; i < len(starts); i++ { // what an alias stands for was written before it
+		starts[i].number = max(starts[i].number, starts[i-1].number)
+	}
+	for i := range min(len(numbers), len(list.Items)) {
+		at := list.Items[i].Position.Offset
+		if n := sort.Search(len(starts), func(i int) bool { return starts[i].offset > at }); n > 0 {
+			numbers[i] = starts[n-1].number
 		}
 	}
 }

@@ -201,22 +201,6 @@ func TestManyConditions(t *testing.T) {
 	}
 }
 
-// The rules that documents show by themselves are among those that are listed.
-func TestRules(t *testing.T) {
-	seen := make(map[string]bool)
-	for _, r := range policies.Rules() {
-		if seen[r.ID] {
-			t.Errorf("%s is listed twice", r.ID)
-		}
-		seen[r.ID] = true
-	}
-	for _, id := range []string{"GX-S01", "GX-T08", "GX-X01", "GX-X02"} {
-		if !seen[id] {
-			t.Errorf("%s is not listed", id)
-		}
-	}
-}
-
 func FuzzRead(f *testing.F) {
 	paths, err := filepath.Glob("testdata/documents/*.txtar")
 	if err != nil {

@@ -79,6 +79,7 @@ func (f *finder) find(name string, root *cfn.Node) error {
 	case isTemplate(root):
 		d.Format = FormatCloudFormation
 		f.cloudFormation()
+		f.externalIDParameters(root)
 		d.Suppressions = metadataSuppressions(root, f.template)
 	case root.Get("terraform_version") != nil && (root.Get("planned_values") != nil || root.Get("values") != nil || root.Get("resources") != nil):
 		d.Format = FormatTerraformPlan
@@ -217,7 +218,7 @@ func (f *finder) malformedAt(at iam.Position, message, fix string) {
 
 // ruleFinding makes a finding of a rule.
 func ruleFinding(id string, severity lint.Severity, at iam.Position, message, fix string) Finding {
-	for _, r := range Rules() {
+	for _, r := range lint.Rules() {
 		if r.ID == id {
 			if fix == "" {
 				fix = r.Fix

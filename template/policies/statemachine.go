@@ -45,6 +45,7 @@ func (f *finder) stateMachine(n *cfn.Node, of stateMachineOf) {
 func (f *finder) credentials(n *cfn.Node, r *resolver, of stateMachineOf, where string) {
 	report := func(at iam.Position, severity lint.Severity, message, fix string) {
 		finding := ruleFinding("GX-T08", severity, at, message, fix)
+		finding.Why = "the task fails when it runs, or whoever starts an execution decides which role is assumed"
 		finding.Where, finding.Construct, finding.Policy = where, of.construct, "state machine"
 		f.document.Findings = append(f.document.Findings, finding)
 	}
