@@ -263,7 +263,7 @@ func (c *checking) question(e *edge, h heldRight, caller, action, resource strin
 			q.account = e.principal.site.ID
 		}
 	}
-	if e.via == "policy" {
+	if !h.key && h.right.side != consumerSide {
 		q.conditions = append(slices.Clone(q.conditions), endpoints(e)...)
 	}
 	return q
@@ -329,7 +329,7 @@ func (c *checking) ask(e *edge, q question) {
 	}
 	for i := range q.conditions {
 		key := q.conditions[i].Key
-		onConsumer := q.action != "sts:AssumeRole" && key != "aws:SourceVpce" // asked for by the resource alone
+		onConsumer := q.action != "sts:AssumeRole" && (key != "aws:SourceVpce" || assumed) // else asked for by the resource alone
 		neighbour("without "+key, func(n *question) {
 			n.conditions = slices.DeleteFunc(slices.Clone(n.conditions), func(c iam.Condition) bool { return c.Key == key })
 		}, onConsumer, true)

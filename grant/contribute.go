@@ -81,7 +81,11 @@ func (b *builder) viaRole(e *edge) {
 			held := heldRight{right: r, resources: r.resources(e.resource, &e.grant.Only), conditions: r.conditions(e.resource, &e.grant.Only)}
 			if r.side != resourceSide {
 				e.rights = append(e.rights, held)
-				role.permissions.add(statement{Statement: allow(r.sid, held), grants: []string{e.grant.Name}})
+				s := allow(r.sid, held)
+				if r.side == bothSides {
+					s.Conditions = append(s.Conditions, endpoints(e)...)
+				}
+				role.permissions.add(statement{Statement: s, grants: []string{e.grant.Name}})
 			}
 		}
 	}

@@ -216,6 +216,15 @@ func suffixed(list []string, suffix string) []string {
 	return out
 }
 
+// narrowable returns the fields of a narrowing that apply. Every policy that can
+// have conditions can ask for VPC endpoints.
+func (k *kind) narrowable() []string {
+	if k.policy == nil || k.policy.unconditional || slices.Contains(k.narrowing, "vpc_endpoints") {
+		return k.narrowing
+	}
+	return append(slices.Clone(k.narrowing), "vpc_endpoints")
+}
+
 // one returns the kind with its article: "an S3 bucket".
 func (k *kind) one() string {
 	for _, spoken := range []string{"S3", "SQS", "SNS", "IAM", "ECR", "Event", "EKS"} {

@@ -158,7 +158,7 @@ func Describe(name string) (KindDescription, bool) {
 	if k == nil {
 		return KindDescription{}, false
 	}
-	d := KindDescription{Kind: k.name, Title: k.title, Page: k.page, Narrowing: k.narrowing, Encryption: k.encryption, Caveats: k.caveats, Policy: k.policyDescription(), Limits: k.limits()}
+	d := KindDescription{Kind: k.name, Title: k.title, Page: k.page, Narrowing: k.narrowable(), Encryption: k.encryption, Caveats: k.caveats, Policy: k.policyDescription(), Limits: k.limits()}
 	for _, a := range k.accesses {
 		one := AccessDescription{Word: a.word, Meaning: a.doc, ReadOnly: a.readOnly, Key: a.key}
 		for _, r := range a.rights {

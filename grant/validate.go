@@ -328,10 +328,10 @@ func (v *validator) grant(at string, g *Grant) bool {
 		seen[word] = true
 	}
 	for _, field := range g.Only.given() {
-		if !slices.Contains(k.narrowing, field) {
+		if !slices.Contains(k.narrowable(), field) {
 			remedy := "remove it"
-			if len(k.narrowing) > 0 {
-				remedy = "a grant on " + k.one() + " can be narrowed by " + strings.Join(k.narrowing, ", ")
+			if len(k.narrowable()) > 0 {
+				remedy = "a grant on " + k.one() + " can be narrowed by " + strings.Join(k.narrowable(), ", ")
 			}
 			v.report(m.problem(RuleNarrowing, at+".only."+field, remedy, "a grant on %s cannot be narrowed by %s", k.one(), field))
 		}
