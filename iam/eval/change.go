@@ -61,7 +61,10 @@ func (c Change) MarshalJSON() ([]byte, error) {
 
 // String says what to change.
 func (c Change) String() string {
-	where := fmt.Sprintf("in the %s's account", c.Side)
+	where := placeOf(c.Layer, c.Side)
+	if c.Layer == LayerEndpoint {
+		where = "at the VPC endpoint"
+	}
 	if c.Nearest == nil {
 		s := fmt.Sprintf("%s, allow %s", where, list(c.Add.Action))
 		if c.Add.Resource != nil {
@@ -86,7 +89,11 @@ func (c Change) String() string {
 	case "NotAction", "NotResource", "NotPrincipal":
 		return fmt.Sprintf("%s, take what covers %s out of %s of %s", where, list(m.Found), m.Element, statement)
 	}
-	return fmt.Sprintf("%s, add %s to %s of %s", where, m.Found[0], m.Element, statement)
+	add := m.Found[0]
+	if m.Element == "Principal" {
+		add = principalTexts(c.Add.Principal)[0]
+	}
+	return fmt.Sprintf("%s, add %s to %s of %s", where, add, m.Element, statement)
 }
 
 func (c Change) layerName() string {

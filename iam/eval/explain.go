@@ -88,10 +88,15 @@ type StatementExplanation struct {
 	// undetermined, in the order action, resource, principal, conditions. The
 	// first is why the statement did not match.
 	Mismatches []Mismatch `json:"mismatches,omitempty"`
+
+	// Met is, for a Deny that matched, what narrows it: its NotPrincipal and its
+	// conditions with the values compared. A request that differs in one of them
+	// is not denied by it.
+	Met []Mismatch `json:"met,omitempty"`
 }
 
 // A Mismatch is an element of a statement that did not match or could not be
-// decided.
+// decided, or in [StatementExplanation.Met] one that did match.
 type Mismatch struct {
 	Statement string   `json:"statement,omitempty"` // only in [Explanation.Undetermined]
 	Element   string   `json:"element"`             // "Action", "NotResource", "Principal", "Condition", …
@@ -236,6 +241,12 @@ func explainStatement(e *env, ref StatementRef) (StatementExplanation, tri) {
 	}
 	outcome := yes
 	missed := func(t tri, m Mismatch) {
+		if t == yes && compiled.deny && (m.Element == "NotPrincipal" || m.Element == "Condition") {
+			if m.Element == "NotPrincipal" && switchNotPrincipalNeedsWholeChain {
+				m.Note = "it spares a caller only if the caller itself, its account, and for a session its role are all listed"
+			}
+			s.Met = append(s.Met, m)
+		}
 		if outcome = and(outcome, t); t != yes {
 			if m.Open = t == maybe; !m.Open {
 				m.Unknown = nil
@@ -272,6 +283,9 @@ func explainStatement(e *env, ref StatementRef) (StatementExplanation, tri) {
 		missed(compiled.conditions[i].holds(e.context), explainCondition(e, &written.Conditions[i], &compiled.conditions[i]))
 	}
 
+	if outcome != yes {
+		s.Met = nil
+	}
 	switch outcome {
 	case yes:
 		s.Outcome = Matched

@@ -56,14 +56,26 @@ func (x *Explanation) headline() string {
 		}
 		return "ALLOWED by the " + x.layerName(d.Layer)
 	case ExplicitlyDenied:
-		return fmt.Sprintf("DENIED by a Deny statement of the %s in the %s's account", x.layerName(d.Layer), d.Side)
+		return fmt.Sprintf("DENIED by a Deny statement of the %s %s", x.layerName(d.Layer), placeOf(d.Layer, d.Side))
 	case ImplicitlyDenied:
 		if d.Side == SideBoth {
 			return "DENIED: neither the principal's nor the resource's account allows it"
 		}
-		return fmt.Sprintf("DENIED: the %s in the %s's account does not allow it", x.layerName(d.Layer), d.Side)
+		return fmt.Sprintf("DENIED: the %s %s does not allow it", x.layerName(d.Layer), placeOf(d.Layer, d.Side))
 	}
 	return fmt.Sprintf("DEPENDS: the %s is undetermined", x.layerName(d.Layer))
+}
+
+// placeOf says where somebody has to look for the policies of a layer. SCPs and
+// RCPs are not in the account they limit.
+func placeOf(l Layer, side Side) string {
+	switch l {
+	case LayerServiceControl, LayerResourceControl:
+		return fmt.Sprintf("in the organisation of the %s's account", side)
+	case LayerEndpoint:
+		return "of the endpoint the request came through"
+	}
+	return fmt.Sprintf("in the %s's account", side)
 }
 
 func (l *LayerExplanation) write(b *strings.Builder, name string) {
@@ -86,6 +98,9 @@ func (l *LayerExplanation) write(b *strings.Builder, name string) {
 		fmt.Fprintf(b, ": %s %s", s.Effect, s.Outcome)
 		if len(s.Mismatches) > 0 {
 			fmt.Fprintf(b, ": %s", s.Mismatches[0])
+		}
+		for _, m := range s.Met {
+			fmt.Fprintf(b, "; %s", m)
 		}
 		b.WriteByte('\n')
 	}

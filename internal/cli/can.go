@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -194,6 +195,9 @@ func writeAnswer(w io.Writer, a *world.Answer, p *places) {
 	case eval.ExplicitlyDenied:
 		fmt.Fprintf(w, "  a Deny statement matches, and a Deny always wins:\n")
 		writeStatements(w, a, p)
+		for _, m := range metBy(x) {
+			fmt.Fprintf(w, "      %s\n", m)
+		}
 	case eval.ImplicitlyDenied:
 		writeMissing(w, a, x, p)
 	case eval.Depends:
@@ -223,6 +227,18 @@ func writeStatements(w io.Writer, a *world.Answer, p *places) {
 		}
 		fmt.Fprintf(w, "  - %s's side, %s: %s by %s%s\n", sideOfLayer(ref.Layer), layerInText(ref), strings.ToLower(string(ref.Statement().Effect)), statementInText(ref), where)
 	}
+}
+
+// metBy returns what narrows the Deny statement that decided, and was met.
+func metBy(x *eval.Explanation) []eval.Mismatch {
+	for _, l := range x.Layers {
+		for _, s := range l.Statements {
+			if slices.Contains(x.Deciding, s.Statement) {
+				return s.Met
+			}
+		}
+	}
+	return nil
 }
 
 // statementInText names a statement as people do.
@@ -308,6 +324,9 @@ func writeChanges(w io.Writer, a *world.Answer, x *eval.Explanation) {
 	switch a.Verdict() {
 	case eval.ExplicitlyDenied:
 		fmt.Fprintf(w, "\nTo allow it\n  change or remove that Deny statement; nothing that is added elsewhere helps\n")
+		if len(metBy(x)) > 0 {
+			fmt.Fprintf(w, "  or make a request to which one of its conditions does not apply\n")
+		}
 		return
 	case eval.ImplicitlyDenied:
 	default:
@@ -328,7 +347,11 @@ func writeChanges(w io.Writer, a *world.Answer, x *eval.Explanation) {
 		if c.Side == eval.SideResource {
 			account = x.ResourceAccount
 		}
-		fmt.Fprintf(w, "  - account %s: %s\n", account, strings.TrimPrefix(c.String(), fmt.Sprintf("in the %s's account, ", c.Side)))
+		if text, inAccount := strings.CutPrefix(c.String(), fmt.Sprintf("in the %s's account, ", c.Side)); inAccount || c.Layer != eval.LayerServiceControl && c.Layer != eval.LayerEndpoint {
+			fmt.Fprintf(w, "  - account %s: %s\n", account, text)
+		} else {
+			fmt.Fprintf(w, "  - %s\n", text) // not something the account can change
+		}
 		if c.Nearest != nil {
 			continue
 		}
