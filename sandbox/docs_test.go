@@ -15,6 +15,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/lambdaapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/overview"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
@@ -66,7 +67,7 @@ func operationTables() string {
 		{"STS", stsapi.Operations()}, {"IAM", identity}, {"S3", s3api.Operations()}, {"CloudFormation", cfnapi.Operations()},
 		{"KMS", kmsapi.Operations()}, {"Secrets Manager", secretsapi.Operations()}, {"Systems Manager (parameters)", ssmapi.Operations()}, {"API Gateway (REST APIs)", apigatewayapi.Operations()}, {"REST APIs that were deployed (execute-api)", apigatewayapi.Executions()}, {"SQS", sqsapi.Operations()}, {"Kinesis", kinesisapi.Operations()},
 		{"DynamoDB", dynamodbapi.Operations()}, {"DynamoDB Streams", dynamodbapi.StreamOperations()},
-		{"SNS", snsapi.Operations()},
+		{"SNS", snsapi.Operations()}, {"Lambda", lambdaapi.Operations()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| Operation | In the sandbox | Not included |\n|---|---|---|\n", service.name)
 		var missing []string

@@ -43,7 +43,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Date", x.now.UTC().Format(http.TimeFormat))
 	defer x.finish()
-	s.advanceStacks(x.now)
+	s.advance(x.now)
 	if wantsPage(r) {
 		x.page = true
 		s.servePage(x.answer, r)

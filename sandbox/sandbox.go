@@ -12,6 +12,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
+	"github.com/crossaccount/crossaccount/sandbox/internal/lambdaapi"
 )
 
 // Options configures a [Sandbox]. The zero value is a good one.
@@ -53,10 +54,12 @@ type Sandbox struct {
 	iamDelay  time.Duration
 	randomMu  sync.Mutex
 
-	// advanceStacks brings stack operations up to a time. It is called before
+	lambda *lambdaapi.Service
+
+	// advance brings stack operations and functions up to a time. It is called before
 	// every request, whatever its service, because what a stack makes shows
 	// everywhere.
-	advanceStacks func(now time.Time)
+	advance func(now time.Time)
 }
 
 // New returns a sandbox without accounts.

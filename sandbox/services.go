@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
@@ -13,6 +14,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/lambdaapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/snsapi"
@@ -63,7 +65,8 @@ func (s *Sandbox) newServices() map[string]*service {
 	queues := sqsapi.New(sqsapi.Options{Directory: s.directory, KMS: keys, Clock: s.clock, Random: lockedReader{s}})
 	streams := kinesisapi.New(s.directory, keys, lockedReader{s})
 	tables := dynamodbapi.New(s.directory, keys, lockedReader{s})
-	topics := snsapi.New(snsapi.Options{Directory: s.directory, KMS: keys, SQS: queues, Random: lockedReader{s}})
+	s.lambda = lambdaapi.New(lambdaapi.Options{Directory: s.directory, Engine: s.engine, Kinesis: streams, SQS: queues, Clock: s.clock, Random: lockedReader{s}})
+	topics := snsapi.New(snsapi.Options{Directory: s.directory, KMS: keys, SQS: queues, Lambda: s.lambda, Random: lockedReader{s}})
 	s.apis = apigatewayapi.New(s.directory, lockedReader{s})
 	stacks := cfnapi.New(cfnapi.Options{
 		Clock:    s.clock,
@@ -78,10 +81,15 @@ func (s *Sandbox) newServices() map[string]*service {
 		Kinesis:  streams,
 		DynamoDB: tables,
 		SNS:      topics,
+		Lambda:   s.lambda,
+		APIs:     s.apis,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
 	})
-	s.advanceStacks = stacks.Advance
+	s.advance = func(now time.Time) {
+		stacks.Advance(now)
+		s.lambda.Advance(now)
+	}
 	return map[string]*service{
 		"sts":            {handler: stsapi.New(s.directory), version: "2011-06-15", namespace: wire.NamespaceSTS},
 		"iam":            {handler: identity, version: "2010-05-08", namespace: wire.NamespaceIAM},
@@ -94,6 +102,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"ssm":            {handler: parameters, protocol: jsonProtocol, targets: []string{"AmazonSSM"}},
 		"sqs":            {handler: queues, protocol: jsonProtocol, targets: []string{"AmazonSQS"}},
 		"sns":            {handler: topics, version: "2010-03-31", namespace: wire.NamespaceSNS},
+		"lambda":         {handler: s.lambda, protocol: restProtocol, maxBody: 16 << 20},
 		"dynamodb":       {handler: tables, protocol: jsonProtocol, targets: []string{"DynamoDB_20120810", "DynamoDBStreams_20120810"}, maxBody: 17 << 20},
 		"kinesis":        {handler: streams, protocol: jsonProtocol, targets: []string{"Kinesis_20131202"}, maxBody: 16 << 20},
 	}

@@ -10,11 +10,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/lambdaapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/snsapi"
@@ -44,7 +46,9 @@ type Options struct {
 	SQS      *sqsapi.Service
 	Kinesis  *kinesisapi.Service
 	DynamoDB *dynamodbapi.Service
+	APIs     *apigatewayapi.Service
 	SNS      *snsapi.Service
+	Lambda   *lambdaapi.Service
 
 	// IAMDelay is how long changes of principals take until policies may name
 	// them. Operations wait that long for principals made by the same stack.

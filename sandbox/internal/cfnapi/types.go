@@ -48,6 +48,7 @@ const (
 	textList
 	objectValue
 	objectList
+	anyObject // of single values, under any names
 )
 
 var tagsProperty = property{kind: objectList, fields: map[string]property{
@@ -71,7 +72,7 @@ type job struct {
 // resourceTypes returns every type there is.
 func resourceTypes(o Options) map[string]*resourceType {
 	types := make(map[string]*resourceType)
-	for _, list := range [][]resourceType{iamTypes(o.IAM), s3Types(o.S3), kmsTypes(o.KMS), secretsTypes(o.Secrets), parameterTypes(o.SSM), sqsTypes(o.SQS), kinesisTypes(o.Kinesis), dynamodbTypes(o.DynamoDB), snsTypes(o.SNS)} {
+	for _, list := range [][]resourceType{iamTypes(o.IAM), s3Types(o.S3), kmsTypes(o.KMS), secretsTypes(o.Secrets), parameterTypes(o.SSM), sqsTypes(o.SQS), kinesisTypes(o.Kinesis), dynamodbTypes(o.DynamoDB), snsTypes(o.SNS), lambdaTypes(o.Lambda), apiTypes(o.APIs)} {
 		for _, t := range list {
 			types[t.name] = &t
 		}
@@ -136,6 +137,10 @@ func checkProperty(p property, n *cfn.Node, name string) error {
 			return invalid("Value of property %s must be an object", name)
 		}
 		return checkObject(p.fields, n, name+".")
+	case anyObject:
+		if n.Kind != cfn.NodeMap || slices.ContainsFunc(n.Entries, func(e cfn.Entry) bool { return !e.Value.IsScalar() }) {
+			return invalid("Value of property %s must be a Map of String", name)
+		}
 	case objectList:
 		if n.Kind != cfn.NodeList {
 			return invalid("Value of property %s must be of type List", name)

@@ -3,6 +3,7 @@ package snsapi
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"regexp"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
@@ -85,10 +86,24 @@ type delivery struct {
 	id         string
 	topic      string
 	region     string
-	message    string // to be delivered raw
-	envelope   string // to be delivered otherwise
+	texts      map[string]string // by protocol; under "default" for the others
+	note       map[string]any    // the text comes in this, unless it is delivered raw
 	attributes map[string]sqsapi.Attribute
-	always     bool // the envelope, whatever the subscription says
+	always     bool // in the note, whatever the subscription says
+}
+
+func (d *delivery) text(protocol string) string {
+	if text, ok := d.texts[protocol]; ok {
+		return text
+	}
+	return d.texts["default"]
+}
+
+func (d *delivery) envelope(protocol string) []byte {
+	note := maps.Clone(d.note)
+	note["Message"] = d.text(protocol)
+	text, _ := json.Marshal(note) // strings always marshal
+	return text
 }
 
 var attributePattern = regexp.MustCompile(`^(String|String\.Array|Number|Binary)$`)
@@ -110,17 +125,14 @@ func (s *Service) accept(c *authz.Call, t *topic, m *Message) (*delivery, error)
 	case m.MessageGroupId != "":
 		return nil, wire.NotImplemented("sns", "Publish with MessageGroupId")
 	}
-	text := m.Message
+	texts := map[string]string{"default": m.Message}
 	if m.MessageStructure == "json" {
-		var byProtocol map[string]string
-		if err := json.Unmarshal([]byte(m.Message), &byProtocol); err != nil {
+		texts = nil
+		if err := json.Unmarshal([]byte(m.Message), &texts); err != nil {
 			return nil, invalidParameter("Message Structure - JSON message body failed to parse")
 		}
-		ok := false
-		if text, ok = byProtocol["sqs"]; !ok {
-			if text, ok = byProtocol["default"]; !ok {
-				return nil, invalidParameter("Message Structure - No default entry in JSON message body")
-			}
+		if _, ok := texts["default"]; !ok {
+			return nil, invalidParameter("Message Structure - No default entry in JSON message body")
 		}
 	} else if m.MessageStructure != "" {
 		return nil, invalidParameter("MessageStructure")
@@ -129,12 +141,11 @@ func (s *Service) accept(c *authz.Call, t *topic, m *Message) (*delivery, error)
 	if err != nil {
 		return nil, err
 	}
-	d := &delivery{id: id, topic: t.arn, region: t.region, message: text}
-	envelope := map[string]any{
-		"Type": "Notification", "MessageId": id, "TopicArn": t.arn, "Message": text, "Timestamp": timestamp(c.Now),
-	}
+	d := &delivery{id: id, topic: t.arn, region: t.region, texts: texts, note: map[string]any{
+		"Type": "Notification", "MessageId": id, "TopicArn": t.arn, "Timestamp": timestamp(c.Now),
+	}}
 	if m.Subject != "" {
-		envelope["Subject"] = m.Subject
+		d.note["Subject"] = m.Subject
 	}
 	if len(m.MessageAttributes) > 0 {
 		shown := make(map[string]map[string]string)
@@ -153,13 +164,8 @@ func (s *Service) accept(c *authz.Call, t *topic, m *Message) (*delivery, error)
 			d.attributes[name] = converted
 			shown[name] = map[string]string{"Type": a.DataType, "Value": value}
 		}
-		envelope["MessageAttributes"] = shown
+		d.note["MessageAttributes"] = shown
 	}
-	body, err := json.Marshal(envelope)
-	if err != nil {
-		return nil, err
-	}
-	d.envelope = string(body)
 	return d, s.seal(c, t)
 }
 
@@ -201,12 +207,27 @@ func (s *Service) seal(c *authz.Call, t *topic) error {
 // deliver hands a message to an endpoint in SNS's own name, for the topic. The
 // endpoint's policies decide; a refusal is in the sandbox's record.
 func (s *Service) deliver(c *authz.Call, sub *subscription, d delivery) {
-	message := &sqsapi.SendMessageInput{MessageBody: d.envelope}
-	if sub.raw && !d.always {
-		message.MessageBody, message.MessageAttributes = d.message, d.attributes
+	as := c.AsService(servicePrincipal, d.topic, d.region)
+	if sub.protocol == "lambda" {
+		// The publisher's request has succeeded, whatever becomes of this.
+		_ = s.options.Lambda.Enqueue(as, sub.endpoint, d.event(sub))
+		return
 	}
-	// The publisher's request has succeeded, whatever becomes of this.
-	_ = s.options.SQS.Deliver(c.AsService(servicePrincipal, d.topic, d.region), sub.endpoint, message)
+	message := &sqsapi.SendMessageInput{MessageBody: string(d.envelope(sub.protocol))}
+	if sub.raw && !d.always {
+		message.MessageBody, message.MessageAttributes = d.text(sub.protocol), d.attributes
+	}
+	_ = s.options.SQS.Deliver(as, sub.endpoint, message)
+}
+
+// event is what a function gets.
+//
+// https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
+func (d *delivery) event(sub *subscription) []byte {
+	event, _ := json.Marshal(map[string]any{"Records": []any{map[string]any{ // strings always marshal
+		"EventVersion": "1.0", "EventSubscriptionArn": sub.arn, "EventSource": "aws:sns", "Sns": json.RawMessage(d.envelope(sub.protocol)),
+	}}})
+	return event
 }
 
 // PublishBatchInput is the input of PublishBatch.

@@ -1,5 +1,5 @@
 // Package snsapi is the sandbox's SNS: standard topics that deliver to the
-// sandbox's queues, and topic policies that are enforced.
+// sandbox's queues and functions, and topic policies that are enforced.
 //
 // https://docs.aws.amazon.com/sns/latest/api/welcome.html
 package snsapi
@@ -18,6 +18,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/lambdaapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/overview"
 	"github.com/crossaccount/crossaccount/sandbox/internal/sqsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
@@ -43,6 +44,7 @@ type Options struct {
 	Directory *directory.Directory
 	KMS       *kmsapi.Service
 	SQS       *sqsapi.Service
+	Lambda    *lambdaapi.Service
 	Random    io.Reader
 }
 
@@ -71,7 +73,7 @@ var operations = append([]operation{
 	served("PublishBatch", "as Publish", (*Service).PublishBatch),
 	served("SetSubscriptionAttributes", "RawMessageDelivery", (*Service).SetSubscriptionAttributes),
 	served("SetTopicAttributes", "Policy, DisplayName and KmsMasterKeyId", (*Service).SetTopicAttributes),
-	served("Subscribe", "of queues in the topic's region; no filter, redrive and delivery policies", (*Service).Subscribe),
+	served("Subscribe", "of queues and functions in the topic's region; no filter, redrive and delivery policies", (*Service).Subscribe),
 	served("TagResource", "", (*Service).TagResource),
 	served("Unsubscribe", "", (*Service).Unsubscribe),
 	served("UntagResource", "", (*Service).UntagResource),

@@ -1,7 +1,6 @@
 package snsapi
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -39,7 +38,7 @@ type SubscriptionInput struct{ SubscriptionArn string }
 
 const pending = "pending confirmation"
 
-// Subscribe subscribes a queue. If the queue is in the caller's account the
+// Subscribe subscribes a queue or a function. If the queue is in the caller's account the
 // subscription works at once; otherwise its owner must confirm it, with the
 // token in a message to the queue.
 //
@@ -92,18 +91,23 @@ func (sub *subscription) answer(always bool) *SubscriptionInput {
 
 func (s *Service) newSubscription(c *authz.Call, t *topic, in *SubscribeInput) (*subscription, error) {
 	switch in.Protocol {
-	case "sqs":
-	case "lambda", "http", "https", "email", "email-json", "sms", "application", "firehose":
+	case "sqs", "lambda":
+	case "http", "https", "email", "email-json", "sms", "application", "firehose":
 		return nil, wire.NotImplemented("sns", "Subscribe with protocol "+in.Protocol)
 	default:
 		return nil, invalidParameter("Amazon SNS does not support this protocol string: %s", clip(in.Protocol))
 	}
 	endpoint, err := iam.ParseARN(in.Endpoint)
-	if _, bad := sqsapi.URLOf(in.Endpoint); err != nil || bad != nil {
+	switch _, bad := sqsapi.URLOf(in.Endpoint); {
+	case err != nil, in.Protocol == "sqs" && bad != nil:
 		return nil, invalidParameter("SQS endpoint ARN")
+	case in.Protocol == "lambda" && (endpoint.Service != "lambda" || !strings.HasPrefix(endpoint.Resource, "function:")):
+		return nil, invalidParameter("Lambda endpoint ARN")
+	case in.Protocol == "lambda" && iam.AccountID(endpoint.Account) != c.Account():
+		return nil, wire.NotImplemented("sns", "Subscribe of a function by another account than its own")
 	}
 	if endpoint.Region != t.region {
-		return nil, wire.NotImplemented("sns", "Subscribe of a queue in another region")
+		return nil, wire.NotImplemented("sns", "Subscribe of an endpoint in another region")
 	}
 	id, err := s.newID()
 	if err != nil {
@@ -147,12 +151,12 @@ func (sub *subscription) set(name, value string) error {
 
 // confirmation is the message that asks the owner of an endpoint to confirm.
 func (s *Service) confirmation(c *authz.Call, t *topic, sub *subscription) delivery {
-	body, _ := json.Marshal(map[string]string{ // strings always marshal
+	return delivery{topic: t.arn, region: t.region, always: true, texts: map[string]string{
+		"default": "You have chosen to subscribe to the topic " + t.arn + ".\nTo confirm the subscription, call ConfirmSubscription with the Token included in this message.",
+	}, note: map[string]any{
 		"Type": "SubscriptionConfirmation", "MessageId": strings.TrimPrefix(sub.arn, t.arn+":"), "Token": sub.token, "TopicArn": t.arn,
-		"Message":   "You have chosen to subscribe to the topic " + t.arn + ".\nTo confirm the subscription, call ConfirmSubscription with the Token included in this message.",
 		"Timestamp": timestamp(c.Now),
-	})
-	return delivery{topic: t.arn, region: t.region, envelope: string(body), always: true}
+	}}
 }
 
 // ConfirmSubscriptionInput is the input of ConfirmSubscription.

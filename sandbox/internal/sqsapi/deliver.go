@@ -29,3 +29,16 @@ func (s *Service) Deliver(c *authz.Call, arn string, in *SendMessageInput) error
 	_, err = s.SendMessage(c, &message)
 	return err
 }
+
+// Check authorises an action ("ReceiveMessage") on the queue with an ARN and
+// does nothing else, for services that make sure of their permissions early.
+func (s *Service) Check(c *authz.Call, arn, action string) error {
+	url, err := URLOf(arn)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err = s.find(c, url, action, nil)
+	return err
+}
