@@ -114,14 +114,6 @@ func definitions(n *cfn.Node) []dynamodbapi.AttributeDefinition {
 	return list
 }
 
-// items returns a property that is a list of objects.
-func items(n *cfn.Node, name string) []*cfn.Node {
-	if v := n.Get(name); v != nil {
-		return v.Items
-	}
-	return nil
-}
-
 func capacity(n *cfn.Node) *dynamodbapi.Throughput {
 	v := n.Get("ProvisionedThroughput")
 	if v == nil {
