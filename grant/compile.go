@@ -31,7 +31,9 @@ type Options struct {
 }
 
 // Compile turns a manifest into a plan. The error is an [*Error] that says where
-// in the manifest each problem is. The same manifest gives the same plan.
+// in the manifest each problem is; positions are zero for a manifest that was
+// made in Go. The form of single values, which [Parse] checks, is not checked
+// again. The same manifest gives the same plan.
 func Compile(m *Manifest, o Options) (*Plan, error) {
 	if o.Format == "" {
 		o.Format = CloudFormation
