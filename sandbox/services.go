@@ -67,7 +67,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	tables := dynamodbapi.New(s.directory, keys, lockedReader{s})
 	s.lambda = lambdaapi.New(lambdaapi.Options{Directory: s.directory, Engine: s.engine, Kinesis: streams, SQS: queues, Clock: s.clock, Random: lockedReader{s}})
 	topics := snsapi.New(snsapi.Options{Directory: s.directory, KMS: keys, SQS: queues, Lambda: s.lambda, Random: lockedReader{s}})
-	s.apis = apigatewayapi.New(s.directory, lockedReader{s})
+	s.apis = apigatewayapi.New(s.directory, s.lambda, lockedReader{s})
 	stacks := cfnapi.New(cfnapi.Options{
 		Clock:    s.clock,
 		Random:   lockedReader{s},

@@ -161,6 +161,10 @@ func (s *Service) Invoke(w http.ResponseWriter, r *http.Request, c *authz.Call, 
 		WriteError(w, c.RequestID, wire.Errorf(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request Too Long"))
 		return
 	}
+	if in.method.Integration.Type == "AWS_PROXY" {
+		s.proxy(w, r, c, in, body)
+		return
+	}
 	in.mock(w, r, c, body)
 }
 

@@ -39,6 +39,9 @@ type MethodResponse struct {
 // An Integration says who answers.
 type Integration struct {
 	Type                string                          `json:"type"`
+	HTTPMethod          string                          `json:"httpMethod,omitempty"`
+	URI                 string                          `json:"uri,omitempty"`
+	Credentials         string                          `json:"credentials,omitempty"`
 	RequestTemplates    map[string]string               `json:"requestTemplates,omitempty"`
 	PassthroughBehavior string                          `json:"passthroughBehavior"`
 	TimeoutInMillis     int                             `json:"timeoutInMillis"`
@@ -215,10 +218,14 @@ type PutIntegrationInput struct {
 	ResponseTransferMode  string            `json:"responseTransferMode"`
 }
 
-func (in *PutIntegrationInput) check() error {
+func (in *PutIntegrationInput) check(c *authz.Call) error {
 	switch in.Type {
 	case "MOCK":
-	case "AWS", "AWS_PROXY", "HTTP", "HTTP_PROXY":
+	case "AWS_PROXY":
+		if err := in.checkProxy(c); err != nil {
+			return err
+		}
+	case "AWS", "HTTP", "HTTP_PROXY":
 		return missing("PutIntegration of type " + in.Type)
 	default:
 		return bad("Enumeration value for type is invalid: it must be one of HTTP, AWS, MOCK, HTTP_PROXY, AWS_PROXY")
@@ -251,10 +258,10 @@ func (s *Service) PutIntegration(c *authz.Call, in *PutIntegrationInput) (*Integ
 	if err != nil {
 		return nil, err
 	}
-	if err := in.check(); err != nil {
+	if err := in.check(c); err != nil {
 		return nil, err
 	}
-	integration := &Integration{Type: in.Type, RequestTemplates: in.RequestTemplates, PassthroughBehavior: in.PassthroughBehavior, TimeoutInMillis: in.TimeoutInMillis}
+	integration := &Integration{Type: in.Type, HTTPMethod: in.IntegrationHTTPMethod, URI: in.URI, Credentials: in.Credentials, RequestTemplates: in.RequestTemplates, PassthroughBehavior: in.PassthroughBehavior, TimeoutInMillis: in.TimeoutInMillis}
 	if integration.PassthroughBehavior == "" {
 		integration.PassthroughBehavior = "WHEN_NO_MATCH"
 	}

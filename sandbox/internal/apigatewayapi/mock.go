@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
@@ -49,14 +48,7 @@ func (in *Invocation) mock(w http.ResponseWriter, r *http.Request, c *authz.Call
 			w.Header().Set(strings.TrimPrefix(name, headerPrefix), fixed)
 		}
 	}
-	status := response.status()
-	if status != http.StatusNoContent && status != http.StatusNotModified {
-		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-	}
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
-		_, _ = w.Write([]byte(answer)) // fails only if the client is gone
-	}
+	writeBody(w, r, response.status(), answer)
 }
 
 var (

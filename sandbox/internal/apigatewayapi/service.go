@@ -30,6 +30,7 @@ import (
 // safe for concurrent use.
 type Service struct {
 	directory *directory.Directory
+	functions Functions
 	random    io.Reader
 
 	mu   sync.RWMutex
@@ -61,8 +62,8 @@ type api struct {
 }
 
 // New returns a service without APIs. Random must be safe for concurrent use.
-func New(d *directory.Directory, random io.Reader) *Service {
-	return &Service{directory: d, random: random, apis: make(map[string]*api)}
+func New(d *directory.Directory, functions Functions, random io.Reader) *Service {
+	return &Service{directory: d, functions: functions, random: random, apis: make(map[string]*api)}
 }
 
 // ServeAPI answers one request of the control plane whose signature the sandbox
@@ -97,7 +98,7 @@ var table = restjson.Table[*Service]{
 		restjson.Real("GetStage", "", "GET /restapis/{restapi_id}/stages/{stage_name}", 200, (*Service).GetStage),
 		restjson.Real("GetStages", "", "GET /restapis/{restapi_id}/stages", 200, (*Service).GetStages),
 		restjson.Real("GetTags", "of APIs and stages", "GET /tags/{resource_arn}", 200, (*Service).GetTags),
-		restjson.Real("PutIntegration", "MOCK", "PUT /restapis/{restapi_id}/resources/{resource_id}/methods/{http_method}/integration", 201, (*Service).PutIntegration),
+		restjson.Real("PutIntegration", "MOCK, and AWS_PROXY with functions", "PUT /restapis/{restapi_id}/resources/{resource_id}/methods/{http_method}/integration", 201, (*Service).PutIntegration),
 		restjson.Real("PutIntegrationResponse", "templates may hold variables, no directives; headers have fixed values", "PUT /restapis/{restapi_id}/resources/{resource_id}/methods/{http_method}/integration/responses/{status_code}", 201, (*Service).PutIntegrationResponse),
 		restjson.Real("PutMethod", "authorization NONE and AWS_IAM; no API keys, no request validation", "PUT /restapis/{restapi_id}/resources/{resource_id}/methods/{http_method}", 201, (*Service).PutMethod),
 		restjson.Real("PutMethodResponse", "models have no effect, as in AWS", "PUT /restapis/{restapi_id}/resources/{resource_id}/methods/{http_method}/responses/{status_code}", 201, (*Service).PutMethodResponse),

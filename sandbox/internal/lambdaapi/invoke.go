@@ -57,26 +57,36 @@ func (s *Service) serveInvoke(c *authz.Call, r *request) (*answer, error) {
 }
 
 func (s *Service) invoke(c *authz.Call, r *request) (*answer, error) {
-	if len(r.body) > maxPayload {
-		return nil, wire.Errorf(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request must be smaller than %d bytes for the InvokeFunction operation", maxPayload)
-	}
-	s.mu.Lock()
-	f, err := s.find(c, r.name, "InvokeFunction", nil)
-	if err != nil {
-		s.mu.Unlock()
-		return nil, err
-	}
-	run, err := s.prepare(c, f, r.body)
-	s.mu.Unlock()
+	payload, failed, err := s.Call(c, r.name, r.body)
 	if err != nil {
 		return nil, err
 	}
-	payload, failed := run.do(c.Context)
 	out := &answer{status: http.StatusOK, header: map[string]string{"X-Amz-Executed-Version": "$LATEST"}, body: payload}
 	if failed {
 		out.header["X-Amz-Function-Error"] = "Unhandled"
 	}
 	return out, nil
+}
+
+// Call invokes a function and waits for its answer. Failed says that the answer
+// is an error of the function.
+func (s *Service) Call(c *authz.Call, reference string, event []byte) (answer []byte, failed bool, err error) {
+	if len(event) > maxPayload {
+		return nil, false, wire.Errorf(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request must be smaller than %d bytes for the InvokeFunction operation", maxPayload)
+	}
+	s.mu.Lock()
+	f, err := s.find(c, reference, "InvokeFunction", nil)
+	if err != nil {
+		s.mu.Unlock()
+		return nil, false, err
+	}
+	run, err := s.prepare(c, f, event)
+	s.mu.Unlock()
+	if err != nil {
+		return nil, false, err
+	}
+	answer, failed = run.do(c.Context)
+	return answer, failed, nil
 }
 
 // A run is a function about to be called. It needs no lock.
