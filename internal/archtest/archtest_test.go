@@ -32,7 +32,7 @@ var floors = [][]string{
 	{"store/storetest", "sandbox/sandboxtest", "grant/picture"},
 	{".", "grant", "sandbox"},
 	{"sandbox/internal/cfnapi"},
-	{"sandbox/internal/snsapi"},
+	{"sandbox/internal/snsapi", "sandbox/internal/eventsapi"},
 	{"sandbox/internal/lambdaapi"},
 	{"sandbox/internal/iamapi", "sandbox/internal/s3api", "sandbox/internal/stsapi", "sandbox/internal/secretsapi", "sandbox/internal/ssmapi", "sandbox/internal/sqsapi", "sandbox/internal/kinesisapi", "sandbox/internal/dynamodbapi", "sandbox/internal/apigatewayapi"},
 	{"sandbox/internal/kmsapi"},
