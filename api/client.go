@@ -312,7 +312,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) (http
 	response, err := c.http.Do(request)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, crossaccount.NewError(crossaccount.CodeCancelled, "the call ended before the server answered", "", ctx.Err())
+			return nil, crossaccount.NewError(crossaccount.CodeCancelled, "the call ended before the server answered", "what it was asked may go on; ask again, and give it more time", ctx.Err())
 		}
 		return nil, crossaccount.NewError(CodeNotReady, "the server at "+c.base.Host+" cannot be reached", "check the URL, and whether the server runs", err)
 	}

@@ -51,6 +51,9 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) {
+		if strings.Contains(err.Error(), "arg(s)") { // cobra's count says nothing of what is wanted
+			err = fmt.Errorf("%w; use: %s", err, command.UseLine())
+		}
 		exit = &exitError{code: exitCode(err), err: err}
 	}
 	if flag := command.Flags().Lookup("json"); exit.err != nil && flag != nil && flag.Value.String() == "true" {

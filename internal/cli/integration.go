@@ -71,7 +71,11 @@ func (o *operator) run(do func(ctx context.Context, client *api.Client, args []s
 		if err != nil {
 			return err
 		}
-		return errors.Join(do(c.Context(), client, args), closing())
+		err = do(c.Context(), client, args)
+		if crossaccount.CodeOf(err) == api.CodeUnauthenticated { // the API's remedy is for programs
+			err = crossaccount.NewError(api.CodeUnauthenticated, "the server wants its operator token, and got none or another", "name its file with --token-file or CROSSACCOUNT_OPERATOR_TOKEN_FILE", err)
+		}
+		return errors.Join(err, closing())
 	}
 }
 
@@ -203,6 +207,15 @@ role was last verified. Those that need somebody are in the state degraded.`,
 		Example: `  crossaccount integration list --state degraded
   crossaccount integration list --customer acme --json`,
 		Args: cobra.NoArgs,
+		PreRunE: func(c *cobra.Command, _ []string) error {
+			for _, name := range []string{"customer", "account"} {
+				// A variable of a script that is empty by mistake would list everybody.
+				if flag := c.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+					return &exitError{ExitUsage, fmt.Errorf("--%s: is empty; leave it out to list those of all", name)}
+				}
+			}
+			return nil
+		},
 		RunE: o.run(func(ctx context.Context, client *api.Client, _ []string) error {
 			for _, state := range states {
 				request.States = append(request.States, crossaccount.State(state))

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -19,12 +22,12 @@ func newKeys(streams Streams) *cobra.Command {
 		Long: `Rotate the keys that seal external IDs, while servers go on serving. Servers read
 the key file when they start, so every change is followed by restarting them:
 
-  crossaccount keys add        a new key, which opens and does not seal yet
+  crossaccount keys add          a new key, which opens and does not seal yet
   (restart all servers: now all of them know it)
-  crossaccount keys activate   the new key seals from now on
+  crossaccount keys activate ID  the new key seals from now on
   (restart all servers: now none of them seals with the old one)
-  crossaccount keys reseal     seal everything with it, while they serve
-  crossaccount keys remove ID  take the old key out of the key file
+  crossaccount keys reseal       seal everything with it, while they serve
+  crossaccount keys remove ID    take the old key out of the key file
   (restart all servers)
 
 Back the key file up after adding and after activating: what is sealed with a
@@ -41,11 +44,12 @@ the others only open what they sealed before.`
 	add.Long = `Add a key to the key file. It seals nothing before it is activated, so that all
 servers can learn of it first.`
 	add.Example = `  crossaccount keys add --key-file crossaccount-keys.json`
-	activate := keysCommand(streams, "activate [ID]", "Let a key seal; without ID the one that was added last", cobra.MaximumNArgs(1), activateKey)
+	activate := keysCommand(streams, "activate ID", "Let a key seal", cobra.ExactArgs(1), activateKey)
 	activate.Long = `Let a key seal from the next start of each server on. All servers must have been
 started since the key was added: one that does not know it could not open what
-the others seal.`
-	activate.Example = `  crossaccount keys activate`
+the others seal. Activating the active key changes nothing.`
+	activate.Example = `  crossaccount keys list
+  crossaccount keys activate 3f9c1a2b4d5e6f70`
 	reseal := keysCommand(streams, "reseal", "Seal everything with the active key, while servers serve", cobra.NoArgs, resealAll)
 	reseal.Long = `Seal all external IDs with the active key. Servers go on serving meanwhile, and it
 may be stopped and begun again at any time.`
@@ -101,7 +105,12 @@ func editKeys(config *server.Config, change func(*crossaccount.KeySet) error) (*
 	return keys, crossaccount.WriteKeyFile(config.KeyFile, keys)
 }
 
+// openServer opens what servers use. A database that does not exist is not made:
+// looking at it, from the wrong folder, would leave one with keys of its own.
 func openServer(ctx context.Context, streams Streams, config *server.Config) (*server.Server, error) {
+	if _, err := os.Stat(config.Database); errors.Is(err, fs.ErrNotExist) {
+		return nil, &exitError{ExitUsage, fmt.Errorf("there is no database %s; check --config, --database and the folder you are in, or start the server, which makes it", config.Database)}
+	}
 	return server.New(ctx, config, server.NewLogger(streams.Err, max(config.LogLevel, slog.LevelWarn)))
 }
 
@@ -148,13 +157,7 @@ func addKey(_ context.Context, _ Streams, config *server.Config, _ []string) (an
 }
 
 func activateKey(_ context.Context, _ Streams, config *server.Config, args []string) (any, func(io.Writer), error) {
-	keys, err := editKeys(config, func(keys *crossaccount.KeySet) error {
-		ids := keys.KeyIDs()
-		if len(args) > 0 {
-			return keys.Activate(args[0])
-		}
-		return keys.Activate(ids[len(ids)-1])
-	})
+	keys, err := editKeys(config, func(keys *crossaccount.KeySet) error { return keys.Activate(args[0]) })
 	if err != nil {
 		return nil, nil, err
 	}

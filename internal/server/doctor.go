@@ -179,14 +179,13 @@ func (d *doctor) keysFit() {
 	case d.keySet == nil:
 		d.add(name, CheckFailed, "there are integrations, but not the keys they were sealed with", "restore the key file from its backup")
 	default:
-		i := page.Integrations[0]
-		d.template = i.TemplateKey
+		d.template = page.Integrations[0].TemplateKey
 		encryptor, err := crossaccount.NewAESEncryptor(d.keySet)
 		if err == nil {
-			_, err = encryptor.Open(d.ctx, i.SealedExternalID, crossaccount.Binding{CustomerID: i.CustomerID, IntegrationID: i.ID, Field: "external_id"})
+			err = keysFit(d.ctx, store, encryptor)
 		}
 		if err != nil {
-			d.add(name, CheckFailed, messageOf(err), "use the key file that belongs to this database; restore it from its backup")
+			d.add(name, CheckFailed, messageOf(err), remedyOf(err))
 			return
 		}
 		d.add(name, CheckOK, "a sealed value opens", "")

@@ -78,13 +78,16 @@ func TestKeyRotationWhileServing(t *testing.T) {
 		t.Fatalf("before: %+v", old)
 	}
 
-	keys("add")
+	var added struct{ ID string }
+	if err := json.Unmarshal([]byte(keys("add", "--json")), &added); err != nil {
+		t.Fatal(err)
+	}
 	begin(0) // the server does not know the new key, and nothing needs it yet
 	if shown := list(); len(shown) != 2 || shown[0].ID != old[0].ID || shown[1].Active {
 		t.Errorf("added: %+v", shown)
 	}
 	restart()
-	keys("activate")
+	keys("activate", added.ID)
 	begin(before) // sealed with the old key by a server that was not restarted
 	restart()
 

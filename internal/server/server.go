@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,9 @@ func (s *Server) assemble(ctx context.Context) error {
 	if err := s.openStore(ctx); err != nil {
 		return err
 	}
+	if err := keysFit(ctx, s.store, s.encryptor); err != nil {
+		return err
+	}
 	identities, err := identify(ctx, s.config, service)
 	if err != nil {
 		return err
@@ -120,6 +124,25 @@ func (s *Server) expectEmpty(ctx context.Context) error {
 		err = invalid("key_file: there is none, but the database has integrations that were sealed with its keys", "restore the key file from its backup")
 	}
 	return err
+}
+
+// keysFit refuses keys that open nothing of what some records have sealed. A
+// server with the keys of another installation would begin onboardings beside
+// those it cannot continue, and its blind index would not know their external
+// IDs. One value that was altered is no reason not to serve the others.
+func keysFit(ctx context.Context, store *sqlite.Store, encryptor crossaccount.Encryptor) error {
+	page, err := store.List(ctx, crossaccount.IntegrationQuery{AllCustomers: true, Limit: 10})
+	if err != nil || len(page.Integrations) == 0 {
+		return err
+	}
+	opens := func(i *crossaccount.Integration) bool {
+		_, err := encryptor.Open(ctx, i.SealedExternalID, crossaccount.Binding{CustomerID: i.CustomerID, IntegrationID: i.ID, Field: "external_id"})
+		return err == nil
+	}
+	if !slices.ContainsFunc(page.Integrations, opens) {
+		return invalid("keys: they do not open what is in the database; nothing was changed", "use the key file that belongs to this database; restore it from its backup")
+	}
+	return nil
 }
 
 // openKeys reads the keys. The error is fs.ErrNotExist if there is no file yet.
