@@ -181,17 +181,22 @@ func (a *Answer) Requirements() []Requirement {
 	return out
 }
 
-// Unknown returns the condition keys that the answer hangs on, sorted.
+// Unknown returns the condition keys that the answer hangs on, sorted: those of
+// conditions as written, those of policy variables in lower case.
 func (a *Answer) Unknown() []string {
-	found := make(map[string]bool)
+	found := make(map[string]string) // by key in lower case
 	for _, r := range a.Requirements() {
 		for _, c := range r.Conditions {
-			if c.Key != "" {
-				found[c.Key] = true
+			for _, key := range c.Unknown {
+				if strings.EqualFold(key, c.Key) {
+					found[key] = c.Key
+				} else if found[key] == "" {
+					found[key] = key
+				}
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(found))
+	return slices.Sorted(maps.Values(found))
 }
 
 // String returns the requirement as a sentence.

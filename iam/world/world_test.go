@@ -197,3 +197,20 @@ func TestWhoCanFindsMembersOfTheOrganization(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// An answer that hangs on policy variables names their keys too, or whoever gives
+// the keys it names is asked again.
+func TestUnknownHasTheKeysOfVariables(t *testing.T) {
+	w := compile(t, `{"format": 1, "accounts": [{"id": "444455556666", "complete": ["principals", "resources"]}],
+		"resources": [{"arn": "arn:aws:s3:::data", "account": "444455556666", "policy": {"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+			"Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::data/${aws:PrincipalTag/team}/*",
+			"Condition": {"StringEquals": {"s3:ExistingObjectTag/x": "${aws:SourceIdentity}", "aws:RequestedRegion": "eu-west-1"}}}}}]}`)
+	a, err := w.Can(world.Question{Principal: "arn:aws:iam::111122223333:role/reader", Action: "s3:GetObject", Resource: "arn:aws:s3:::data/red/a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"aws:RequestedRegion", "aws:principaltag/team", "aws:sourceidentity", "s3:ExistingObjectTag/x"}
+	if diff := cmp.Diff(want, a.Unknown()); diff != "" {
+		t.Error(diff)
+	}
+}
