@@ -12,7 +12,6 @@ import (
 
 	"github.com/crossaccount/crossaccount/iam/lint"
 	"github.com/crossaccount/crossaccount/internal/server"
-	"github.com/crossaccount/crossaccount/template/policies"
 )
 
 // The types below are those parts of SARIF 2.1.0 that a linter needs.

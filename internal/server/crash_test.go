@@ -33,9 +33,9 @@ const crashVariable = "CROSSACCOUNT_TEST_CRASH_CUSTOMERS"
 // connected, exactly once, with what they were told.
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
-	customers, atOnce := 150, 50
+	customers, atOnce := 60, 30
 	if testing.Short() {
-		customers = 40
+		customers = 30
 	}
 	if text := os.Getenv(crashVariable); text != "" {
 		n, err := strconv.Atoi(text)
@@ -169,9 +169,9 @@ func (c *crashing) onboard(n int) *onboarding {
 
 // insist sends a request with its key until it has an answer that is final.
 func (c *crashing) insist(key string, send func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(api.WithIdempotencyKey(c.Context(), key2header(key)), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(api.WithIdempotencyKey(c.Context(), key2header(key)), 8*time.Minute)
 	defer cancel()
-	for {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := send(ctx)
 		if err == nil {
 			select {
@@ -188,7 +188,7 @@ func (c *crashing) insist(key string, send func(context.Context) error) {
 		c.again.Add(1)
 		select { // as a client would
 		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(wait):
 		}
 	}
 }
