@@ -12,6 +12,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/eventsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
@@ -68,7 +69,7 @@ func operationTables() string {
 		{"STS", stsapi.Operations()}, {"IAM", identity}, {"S3", s3api.Operations()}, {"CloudFormation", cfnapi.Operations()},
 		{"KMS", kmsapi.Operations()}, {"Secrets Manager", secretsapi.Operations()}, {"Systems Manager (parameters)", ssmapi.Operations()}, {"API Gateway (REST APIs)", apigatewayapi.Operations()}, {"REST APIs that were deployed (execute-api)", apigatewayapi.Executions()}, {"SQS", sqsapi.Operations()}, {"Kinesis", kinesisapi.Operations()},
 		{"DynamoDB", dynamodbapi.Operations()}, {"DynamoDB Streams", dynamodbapi.StreamOperations()},
-		{"SNS", snsapi.Operations()}, {"Lambda", lambdaapi.Operations()}, {"EventBridge", eventsapi.Operations()},
+		{"SNS", snsapi.Operations()}, {"Lambda", lambdaapi.Operations()}, {"EventBridge", eventsapi.Operations()}, {"ECR", ecrapi.Operations()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| Operation | In the sandbox | Not included |\n|---|---|---|\n", service.name)
 		var missing []string

@@ -11,6 +11,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/eventsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
@@ -68,6 +69,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	tables := dynamodbapi.New(s.directory, keys, lockedReader{s})
 	s.lambda = lambdaapi.New(lambdaapi.Options{Directory: s.directory, Engine: s.engine, Kinesis: streams, SQS: queues, Clock: s.clock, Random: lockedReader{s}})
 	events := eventsapi.New(eventsapi.Options{Directory: s.directory, SQS: queues, Lambda: s.lambda, Random: lockedReader{s}})
+	repositories := ecrapi.New(s.directory, lockedReader{s})
 	topics := snsapi.New(snsapi.Options{Directory: s.directory, KMS: keys, SQS: queues, Lambda: s.lambda, Random: lockedReader{s}})
 	s.apis = apigatewayapi.New(s.directory, s.lambda, lockedReader{s})
 	stacks := cfnapi.New(cfnapi.Options{
@@ -85,6 +87,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		SNS:      topics,
 		Lambda:   s.lambda,
 		Events:   events,
+		ECR:      repositories,
 		APIs:     s.apis,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
@@ -106,6 +109,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"sqs":            {handler: queues, protocol: jsonProtocol, targets: []string{"AmazonSQS"}},
 		"sns":            {handler: topics, version: "2010-03-31", namespace: wire.NamespaceSNS},
 		"events":         {handler: events, protocol: jsonProtocol, targets: []string{"AWSEvents"}},
+		"ecr":            {handler: repositories, protocol: jsonProtocol, targets: []string{"AmazonEC2ContainerRegistry_V20150921"}},
 		"lambda":         {handler: s.lambda, protocol: restProtocol, maxBody: 16 << 20},
 		"dynamodb":       {handler: tables, protocol: jsonProtocol, targets: []string{"DynamoDB_20120810", "DynamoDBStreams_20120810"}, maxBody: 17 << 20},
 		"kinesis":        {handler: streams, protocol: jsonProtocol, targets: []string{"Kinesis_20131202"}, maxBody: 16 << 20},

@@ -13,6 +13,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/eventsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
@@ -50,6 +51,7 @@ type Options struct {
 	APIs     *apigatewayapi.Service
 	SNS      *snsapi.Service
 	Events   *eventsapi.Service
+	ECR      *ecrapi.Service
 	Lambda   *lambdaapi.Service
 
 	// IAMDelay is how long changes of principals take until policies may name
