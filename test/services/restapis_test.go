@@ -704,3 +704,69 @@ print(answer.status_code, answer.text)
 		}
 	})
 }
+
+const apiDocument = `{"openapi":"3.0.1","info":{"title":"orders","version":"1"},
+	"components":{"securitySchemes":{"sigv4":{"type":"apiKey","name":"Authorization","in":"header","x-amazon-apigateway-authtype":"awsSigv4"}}},
+	"paths":{"/orders/{id}":{
+		"get":{"security":[{"sigv4":[]}],"responses":{"200":{"description":"an order"}},
+			"x-amazon-apigateway-integration":{"type":"mock","requestTemplates":{"application/json":"{\"statusCode\": 200}"},"responses":{"default":{"statusCode":"200","responseTemplates":{"application/json":"order $input.params('id')"}}}}},
+		"options":{"responses":{"204":{"description":"what may be sent","headers":{"Access-Control-Allow-Origin":{"schema":{"type":"string"}}}}},
+			"x-amazon-apigateway-integration":{"type":"mock","passthroughBehavior":"when_no_match","requestTemplates":{"application/json":"{\"statusCode\": 204}"},"responses":{"default":{"statusCode":204,"responseParameters":{"method.response.header.Access-Control-Allow-Origin":"'*'"}}}}}}}}`
+
+// An API may come from an OpenAPI document.
+func TestRESTAPIFromDocument(t *testing.T) {
+	box := sandboxtest.New(t, owner, friend)
+	config := box.Account(owner).User("admin", allowAll)
+	stacks := cloudformation.NewFromConfig(config)
+	body := `{"Resources":{
+		"API":{"Type":"AWS::ApiGateway::RestApi","Properties":{"Name":"orders","Body":` + apiDocument + `,"Policy":` + apiPolicy(friend, "", "execute-api:/alpha/GET/orders/*") + `}},
+		"Deployment":{"Type":"AWS::ApiGateway::Deployment","Properties":{"RestApiId":{"Ref":"API"}}},
+		"Stage":{"Type":"AWS::ApiGateway::Stage","Properties":{"RestApiId":{"Ref":"API"},"StageName":"alpha","DeploymentId":{"Ref":"Deployment"}}}},
+		"Outputs":{"Id":{"Value":{"Ref":"API"}}}}`
+	if _, err := stacks.CreateStack(ctx, &cloudformation.CreateStackInput{StackName: aws.String("api"), TemplateBody: &body}); err != nil {
+		t.Fatal(err)
+	}
+	shown, err := stacks.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String("api")})
+	if err != nil || len(shown.Stacks[0].Outputs) != 1 {
+		t.Fatalf("%+v %v", shown, err)
+	}
+	api := &restAPI{t, apigateway.NewFromConfig(config, func(o *apigateway.Options) { o.Retryer = aws.NopRetryer{} }), *shown.Stacks[0].Outputs[0].OutputValue}
+	app := box.Account(friend).User("app", allowInvoke)
+	for _, test := range []struct {
+		in     invocation
+		status int
+		body   string
+	}{
+		{invocation{url: api.url("/orders/7"), config: app}, 200, "order 7"},
+		{invocation{url: api.url("/orders/7")}, 403, `{"message":"Missing Authentication Token"}`},
+		{invocation{url: api.url("/orders"), config: app}, 403, `{"message":"Missing Authentication Token"}`},
+	} {
+		if status, body, _ := test.in.send(t, box.Client()); status != test.status || body != test.body {
+			t.Errorf("%s: %d %s", test.in.url, status, body)
+		}
+	}
+	if status, body, _ := (invocation{method: "OPTIONS", url: api.url("/orders/7")}).send(t, box.Client()); status != 403 {
+		t.Errorf("the policy admits only signed requests: %d %s", status, body)
+	}
+	api.deploy("")
+	if status, _, header := (invocation{method: "OPTIONS", url: api.url("/orders/7")}).send(t, box.Client()); status != 204 || header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("preflight: %d %v", status, header)
+	}
+	for name, test := range map[string]struct{ document, want string }{
+		"not OpenAPI":        {`{"info":{}}`, "BadRequestException"},
+		"another scheme":     {strings.Replace(apiDocument, "awsSigv4", "custom", 1), "NotImplemented"},
+		"a policy inside":    {strings.Replace(apiDocument, `"info"`, `"x-amazon-apigateway-policy":{},"info"`, 1), "NotImplemented"},
+		"HTTP integrations":  {strings.Replace(apiDocument, `"mock"`, `"http"`, 1), "NotImplemented"},
+		"undeclared status":  {strings.Replace(apiDocument, `"statusCode":"200"`, `"statusCode":"201"`, 1), "NotFoundException"},
+		"the same once more": {apiDocument, ""},
+	} {
+		_, err := api.client.PutRestApi(ctx, &apigateway.PutRestApiInput{RestApiId: &api.id, Mode: types.PutModeOverwrite, Body: []byte(test.document)})
+		if got := code(t, err); got != test.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	resources, err := api.client.GetResources(ctx, &apigateway.GetResourcesInput{RestApiId: &api.id})
+	if err != nil || len(resources.Items) != 3 {
+		t.Errorf("%+v %v", resources, err)
+	}
+}

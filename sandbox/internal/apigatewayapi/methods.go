@@ -258,6 +258,18 @@ func (s *Service) PutIntegration(c *authz.Call, in *PutIntegrationInput) (*Integ
 	if err != nil {
 		return nil, err
 	}
+	integration, err := in.make(c)
+	if err != nil {
+		return nil, err
+	}
+	changed := *m
+	changed.Integration = integration
+	r.put(&changed)
+	return integration, nil
+}
+
+// make checks an integration and makes it.
+func (in *PutIntegrationInput) make(c *authz.Call) (*Integration, error) {
 	if err := in.check(c); err != nil {
 		return nil, err
 	}
@@ -268,9 +280,6 @@ func (s *Service) PutIntegration(c *authz.Call, in *PutIntegrationInput) (*Integ
 	if integration.TimeoutInMillis == 0 {
 		integration.TimeoutInMillis = 29000
 	}
-	changed := *m
-	changed.Integration = integration
-	r.put(&changed)
 	return integration, nil
 }
 
@@ -320,6 +329,10 @@ func (in *IntegrationResponseInput) check(declared *MethodResponse) error {
 	return checkTemplates(in.ResponseTemplates)
 }
 
+func (in *IntegrationResponseInput) make() *IntegrationResponse {
+	return &IntegrationResponse{in.StatusCode, in.SelectionPattern, in.ResponseParameters, in.ResponseTemplates}
+}
+
 // literal returns a fixed value of a header, which is written in quotes.
 func literal(s string) (string, bool) {
 	if len(s) < 2 || s[0] != '\'' || s[len(s)-1] != '\'' || strings.ContainsAny(s, "\r\n") {
@@ -342,7 +355,7 @@ func (s *Service) PutIntegrationResponse(c *authz.Call, in *IntegrationResponseI
 	if err := in.check(m.Responses[in.StatusCode]); err != nil {
 		return nil, err
 	}
-	response := &IntegrationResponse{in.StatusCode, in.SelectionPattern, in.ResponseParameters, in.ResponseTemplates}
+	response := in.make()
 	changed, integration := *m, *m.Integration
 	integration.Responses = added(integration.Responses, in.StatusCode, response)
 	changed.Integration = &integration

@@ -93,9 +93,27 @@ func (s *Service) CreateResource(c *authz.Call, in *CreateResourceInput) (*Resou
 	if err != nil {
 		return nil, err
 	}
-	r := &resource{id: s.newID(6), parent: parent.id, part: in.PathPart}
+	r, err := s.addResource(a, parent, in.PathPart)
+	if err != nil {
+		return nil, err
+	}
+	return a.showResource(r, nil), nil
+}
+
+// child returns the resource right below another, or nil.
+func (a *api) child(parent *resource, part string) *resource {
+	for _, r := range a.resources {
+		if r.parent == parent.id && r.part == part {
+			return r
+		}
+	}
+	return nil
+}
+
+func (s *Service) addResource(a *api, parent *resource, part string) (*resource, error) {
+	r := &resource{id: s.newID(6), parent: parent.id, part: part}
 	switch {
-	case !partPattern.MatchString(in.PathPart):
+	case !partPattern.MatchString(part):
 		return nil, bad("Resource's path part only allow a-zA-Z0-9._-:$ or a valid greedy path variable and curly braces at the beginning and the end.")
 	case parent.greedy():
 		return nil, bad("Cannot create a child of a resource with a greedy path variable: %s", clip(a.path(parent)))
@@ -114,7 +132,7 @@ func (s *Service) CreateResource(c *authz.Call, in *CreateResourceInput) (*Resou
 		}
 	}
 	a.resources[r.id] = r
-	return a.showResource(r, nil), nil
+	return r, nil
 }
 
 // GetResource shows a resource.

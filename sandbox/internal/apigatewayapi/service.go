@@ -102,6 +102,7 @@ var table = restjson.Table[*Service]{
 		restjson.Real("PutIntegrationResponse", "templates may hold variables, no directives; headers have fixed values", "PUT /restapis/{restapi_id}/resources/{resource_id}/methods/{http_method}/integration/responses/{status_code}", 201, (*Service).PutIntegrationResponse),
 		restjson.Real("PutMethod", "authorization NONE and AWS_IAM; no API keys, no request validation", "PUT /restapis/{restapi_id}/resources/{resource_id}/methods/{http_method}", 201, (*Service).PutMethod),
 		restjson.Real("PutMethodResponse", "models have no effect, as in AWS", "PUT /restapis/{restapi_id}/resources/{resource_id}/methods/{http_method}/responses/{status_code}", 201, (*Service).PutMethodResponse),
+		restjson.Real("PutRestApi", "mode overwrite, of resources and methods; OpenAPI 3.0 or Swagger 2.0 in JSON, with awsSigv4 or no security", "PUT /restapis/{restapi_id}", 200, (*Service).PutRestAPI),
 		restjson.Real("TagResource", "APIs and stages", "PUT /tags/{resource_arn}", 204, (*Service).TagResource),
 		restjson.Real("UntagResource", "APIs and stages", "DELETE /tags/{resource_arn}", 204, (*Service).UntagResource),
 		restjson.Real("UpdateRestApi", "/name, /description, /version and /policy", "PATCH /restapis/{restapi_id}", 200, (*Service).UpdateRestAPI),
@@ -119,7 +120,7 @@ var table = restjson.Table[*Service]{
 		GetIntegrationResponse GetMethodResponse GetModel GetModelTemplate GetModels GetRequestValidator
 		GetRequestValidators GetSdk GetSdkType GetSdkTypes GetUsage GetUsagePlan GetUsagePlanKey GetUsagePlanKeys
 		GetUsagePlans GetVpcLink GetVpcLinks ImportApiKeys ImportDocumentationParts ImportRestApi PutGatewayResponse
-		PutRestApi RejectDomainNameAccessAssociation TestInvokeAuthorizer TestInvokeMethod UpdateAccount UpdateApiKey
+		RejectDomainNameAccessAssociation TestInvokeAuthorizer TestInvokeMethod UpdateAccount UpdateApiKey
 		UpdateAuthorizer UpdateBasePathMapping UpdateClientCertificate UpdateDeployment UpdateDocumentationPart
 		UpdateDocumentationVersion UpdateDomainName UpdateGatewayResponse UpdateIntegration UpdateIntegrationResponse
 		UpdateMethod UpdateMethodResponse UpdateModel UpdateRequestValidator UpdateResource UpdateUsage UpdateUsagePlan

@@ -16,6 +16,7 @@ func apiTypes(apis *apigatewayapi.Service) []resourceType {
 		{
 			name: "AWS::ApiGateway::RestApi", tagged: true,
 			properties: map[string]property{
+				"Body":        {kind: documentValue},
 				"Description": {},
 				"EndpointConfiguration": {kind: objectValue, fields: map[string]property{
 					"IpAddressType": {unsupported: true}, "Types": {kind: textList}, "VpcEndpointIds": {kind: textList},
@@ -87,7 +88,7 @@ func apiTypes(apis *apigatewayapi.Service) []resourceType {
 		},
 	}
 	for i, names := range []string{
-		"ApiKeySourceType BinaryMediaTypes Body BodyS3Location CloneFrom DisableExecuteApiEndpoint EndpointAccessMode FailOnWarnings MinimumCompressionSize Mode Parameters SecurityPolicy",
+		"ApiKeySourceType BinaryMediaTypes BodyS3Location CloneFrom DisableExecuteApiEndpoint EndpointAccessMode FailOnWarnings MinimumCompressionSize Mode Parameters SecurityPolicy",
 		"",
 		"AuthorizationScopes AuthorizerId RequestModels RequestValidatorId",
 		"DeploymentCanarySettings StageDescription",
@@ -120,7 +121,18 @@ func (t apiResources) createAPI(j *job) error {
 	}
 	j.physicalID = out.ID
 	j.attributes["RestApiId"], j.attributes["RootResourceId"] = out.ID, out.RootResourceID
-	return nil
+	return t.putBody(j)
+}
+
+// putBody gives an API the methods of its OpenAPI document. Without one they are
+// resources of their own.
+func (t apiResources) putBody(j *job) error {
+	body := document(j.properties, "Body")
+	if body == "" || !j.changed("Body") {
+		return nil
+	}
+	_, err := t.apis.PutRestAPI(j.call, &apigatewayapi.PutRestAPIInput{APIInput: apigatewayapi.APIInput{RestAPIID: j.physicalID}, Mode: "overwrite", Body: []byte(body)})
+	return err
 }
 
 func (t apiResources) updateAPI(j *job) error {
@@ -141,6 +153,9 @@ func (t apiResources) updateAPI(j *job) error {
 		if _, err := t.apis.UpdateRestAPI(j.call, in); err != nil {
 			return err
 		}
+	}
+	if err := t.putBody(j); err != nil {
+		return err
 	}
 	return t.tag(j, "/restapis/"+j.physicalID)
 }
