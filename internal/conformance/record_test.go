@@ -3,6 +3,8 @@ package conformance_test
 import (
 	"bytes"
 	"context"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +164,52 @@ func TestRecordWaitsForPropagation(t *testing.T) {
 	}
 	if waited := now.Sub(f.Recorded); waited > 2*time.Minute {
 		t.Errorf("it took %s", waited)
+	}
+}
+
+// A flaky client lets every third call of a session fail, so that no answer is
+// ever given three times in a row.
+type flaky struct {
+	aws.HTTPClient
+	code  string
+	calls *int
+}
+
+func (f flaky) Do(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("X-Amz-Security-Token") == "" {
+		return f.HTTPClient.Do(r)
+	}
+	if *f.calls++; *f.calls%3 != 0 {
+		return f.HTTPClient.Do(r)
+	}
+	body := "<Error><Code>" + f.code + "</Code><Message>not now</Message></Error>"
+	status := map[string]int{"AccessDenied": http.StatusForbidden}[f.code]
+	if status == 0 {
+		status = http.StatusNotFound
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/xml"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+// Answers that change, and calls that are neither answered nor refused, are not
+// recorded.
+func TestRecordWantsStableAnswers(t *testing.T) {
+	for code, want := range map[string]string{
+		"AccessDenied": "did not give the same answer 3 times in a row",
+		"NoSuchBucket": "neither succeeded nor was refused",
+	} {
+		t.Run(code, func(t *testing.T) {
+			box := sandboxtest.New(t, principalID, resourceID)
+			r := recorder(t, box)
+			r.Principal.Config.HTTPClient = flaky{r.Principal.Config.HTTPClient, code, new(int)}
+			f, err := r.Record(t.Context(), planOf(t, sides(), conformance.Builtin()[:1]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(f.Verdicts) != 0 || len(f.NotRecorded) != 1 || !strings.Contains(f.NotRecorded[0].Reason, want) {
+				t.Errorf("got %+v, not recorded %+v; want nothing recorded because it %s", f.Verdicts, f.NotRecorded, want)
+			}
+			nothingLeft(t, r)
+		})
 	}
 }
 
