@@ -173,9 +173,38 @@ func checkEverybody(r *reporter) {
 			return
 		}
 		everybody := s.Principal.All || slices.Contains(s.Principal.AWS, "*")
-		if everybody && !restricted(s, callerKeys, false) {
+		if everybody && !restricted(s, callerKeys, false) && !r.deniedToOthers(s) {
 			r.report(Error, path+".Principal", "", "everybody is allowed, and no condition says who calls")
 		}
+	})
+}
+
+// deniedToOthers reports whether another statement denies everything that s
+// allows to all callers but some. That is how the policies of private APIs are
+// documented.
+//
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-resource-policies-examples.html
+func (r *reporter) deniedToOthers(s *iam.Statement) bool {
+	return slices.ContainsFunc(r.policy.Statements, func(d iam.Statement) bool {
+		if d.Effect != iam.Deny || d.Principal == nil || !d.Principal.All && !slices.Contains(d.Principal.AWS, "*") ||
+			len(d.Conditions) != 1 || !coversAll(d.Action, s.Action, true) || !coversAll(d.Resource, s.Resource, false) {
+			return false
+		}
+		c := d.Conditions[0]
+		op, err := iam.ParseOperator(c.Operator)
+		return err == nil && op.Negated() && !op.IfExists && op.Set == iam.SetNone && len(c.Values) > 0 && matchesKey(c.Key, callerKeys)
+	})
+}
+
+// coversAll reports whether each value is covered by one of the patterns.
+func coversAll(patterns, list []string, fold bool) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(v string) bool {
+		return !slices.ContainsFunc(patterns, func(p string) bool {
+			if fold {
+				p, v = strings.ToLower(p), strings.ToLower(v)
+			}
+			return iam.MatchWildcard(p, v)
+		})
 	})
 }
 
