@@ -443,7 +443,7 @@ func TestItems(t *testing.T) {
 		{"SET seq = :n", "", item{":n": number("4")}, "NONE", "ValidationException"},
 		{"SET stage = :n", "", item{":n": number("4")}, "NONE", "ValidationException"}, // the key of an index
 		{"SET size = :n", "", item{":n": number("4")}, "NONE", "ValidationException"},  // a reserved word
-		{"SET amount = missing + :n", "", item{":n": number("4")}, "NONE", "ValidationException"},
+		{"SET amount = absent + :n", "", item{":n": number("4")}, "NONE", "ValidationException"},
 		{"SET a.b = :n", "", item{":n": number("4")}, "NONE", "ValidationException"},
 		{"SET amount = :n SET a = :n", "", item{":n": number("4")}, "NONE", "ValidationException"},
 	} {

@@ -263,7 +263,7 @@ func (p *parser) call(name token, nested bool) (*node, *wire.Error) {
 	op := operator(name.text)
 	f, ok := functions[op]
 	if !ok {
-		if reserved[strings.ToUpper(name.text)] && op != opSize {
+		if slices.Contains([]string{"AND", "OR", "NOT", "IN", "BETWEEN"}, strings.ToUpper(name.text)) {
 			return nil, p.syntaxError()
 		}
 		return nil, p.invalid("Invalid function name; function: %s", clip(name.text))
