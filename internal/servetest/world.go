@@ -47,6 +47,24 @@ var roles = []struct{ name, trusted, policy string }{
 	{"canary", vendorRoles + "probe", ""},
 }
 
+// Policies returns the policies of the vendor's roles, as the manual shows them:
+// those of broker and probe, and the trust policy of the canary.
+func Policies() []string {
+	var policies []string
+	for _, role := range roles {
+		if role.policy != "" {
+			policies = append(policies, role.policy)
+		} else {
+			policies = append(policies, trusting(role.trusted))
+		}
+	}
+	return policies
+}
+
+func trusting(principal string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + principal + `"},"Action":"sts:AssumeRole"}]}`
+}
+
 // Configuration is the server.yaml of the served vendor. Everything is there
 // that makes verification controlled.
 const Configuration = `assume_broker_role: true
@@ -124,7 +142,7 @@ func prepareVendor(ctx context.Context, admin aws.Config) (*iamKey, error) {
 		return nil, err
 	}
 	for _, role := range roles {
-		trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + role.trusted + `"},"Action":"sts:AssumeRole"}]}`
+		trust := trusting(role.trusted)
 		if _, err := client.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &role.name, AssumeRolePolicyDocument: &trust}); err != nil {
 			return nil, err
 		}
