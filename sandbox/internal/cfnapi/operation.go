@@ -2,6 +2,7 @@ package cfnapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 	"github.com/crossaccount/crossaccount/template/cfn"
 )
@@ -96,7 +98,8 @@ func (s *Service) retry(op *operation, err error, since, now time.Time, again st
 	if err == nil || now.Sub(since) > s.options.IAMDelay || s.options.IAMDelay == 0 {
 		return false
 	}
-	if e := wire.AsError(err); e.Code != "MalformedPolicyDocument" || !strings.Contains(e.Message, "Invalid principal") {
+	var unknown *directory.InvalidPrincipalError // whatever code the service gives it
+	if !errors.As(err, &unknown) {
 		return false
 	}
 	op.next(again)

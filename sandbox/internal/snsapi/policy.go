@@ -52,7 +52,9 @@ func (s *Service) parsePolicy(t *topic, text string) (*directory.Document, error
 	var unknown *directory.InvalidPrincipalError
 	switch {
 	case errors.As(err, &unknown):
-		return nil, invalidParameter("Policy Error: PrincipalNotFound (%s)", unknown)
+		e := wire.BadRequest("InvalidParameter", "Invalid parameter: Policy Error: PrincipalNotFound (%s)", unknown)
+		e.Cause = err
+		return nil, e
 	case err != nil:
 		return nil, invalidParameter("Policy Error: %s", wire.AsError(err).Message)
 	}
