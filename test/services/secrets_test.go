@@ -129,7 +129,7 @@ func TestSecretPolicyIsCheckedWhenItIsWritten(t *testing.T) {
 		{name: "not JSON", policy: `{"Version":`, want: "MalformedPolicyDocumentException"},
 		{name: "everybody, blocked", policy: statement(`"*"`), block: true, want: "PublicPolicyException"},
 		{name: "everybody", policy: statement(`"*"`)},
-		{name: "too long", policy: statement(`{"AWS":"` + owner + `"}`) + strings.Repeat(" ", 20480), want: "MalformedPolicyDocumentException"},
+		{name: "too long", policy: statement(`{"AWS":"`+owner+`"}`) + strings.Repeat(" ", 20480), want: "MalformedPolicyDocumentException"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := client.PutResourcePolicy(ctx, &secretsmanager.PutResourcePolicyInput{SecretId: made.ARN, ResourcePolicy: &test.policy, BlockPublicPolicy: &test.block})

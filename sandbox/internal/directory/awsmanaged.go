@@ -65,7 +65,7 @@ var readOnlyActions = []string{
 	"cloudtrail:Describe*", "cloudtrail:Get*", "cloudtrail:List*", "cloudtrail:LookupEvents", "cloudwatch:Describe*", "cloudwatch:Get*", "cloudwatch:List*",
 	"codeartifact:Describe*", "codeartifact:Get*", "codeartifact:List*", "codeartifact:Read*", "config:Describe*", "config:Get*", "config:List*",
 	"dynamodb:BatchGet*", "dynamodb:Describe*", "dynamodb:Get*", "dynamodb:List*", "dynamodb:Query", "dynamodb:Scan", "ec2:Describe*", "ec2:Get*",
-	"ecr:BatchGet*", "ecr:Describe*", "ecr:Get*", "ecr:List*", "ecs:Describe*", "ecs:List*", "eks:Describe*", "eks:List*",
+	"ecr:BatchCheck*", "ecr:BatchGet*", "ecr:Describe*", "ecr:Get*", "ecr:List*", "ecs:Describe*", "ecs:List*", "eks:Describe*", "eks:List*",
 	"elasticloadbalancing:Describe*", "events:Describe*", "events:List*", "glue:Get*", "glue:List*", "guardduty:Get*", "guardduty:List*",
 	"iam:Generate*", "iam:Get*", "iam:List*", "iam:Simulate*", "kinesis:Describe*", "kinesis:Get*", "kinesis:List*", "kms:Describe*",
 	"kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:List*", "lambda:Get*", "lambda:List*", "logs:Describe*", "logs:FilterLogEvents", "logs:Get*",
