@@ -31,9 +31,9 @@ With --complete the role is taken into use if it passes.
 Without ROLE_ARN the role in use is verified again. If that fails, the
 integration is degraded.
 
-The exit code is 0 if the role passed, 1 if it did not, and 3 if it could not be
-found out in the time given, for example because AWS does not know the role yet.
-Verifying again continues.`,
+The exit code is 0 if the role passed, 1 if it did not, 2 if ROLE_ARN cannot be a
+customer's role, and 3 if it could not be found out in the time given, for example
+because AWS does not know the role yet. Verifying again continues.`,
 		Example: `  crossaccount integration verify acme arn:aws:iam::111122223333:role/example-acme --complete
   crossaccount integration verify acme`,
 		Args:              cobra.RangeArgs(1, 2),
@@ -135,7 +135,7 @@ func (o *operator) verified(report *crossaccount.Report) error {
 	case crossaccount.Passed:
 		return nil
 	case crossaccount.Failed:
-		return &exitError{ExitNo, report.Err()}
+		return &exitError{exitCode(report.Err()), report.Err()}
 	default:
 		return &exitError{ExitUndetermined, report.Err()}
 	}
