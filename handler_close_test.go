@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -63,16 +64,28 @@ func TestStreamsAreCappedInTotal(t *testing.T) {
 			}
 			return customer, "/integrate?events=int-1"
 		}
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
 		var open sync.WaitGroup
 		for n := range 2000 {
 			customer, path := stream(n)
-			open.Go(func() { send(h, customer, "GET", path, "") })
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+			r.Header.Set("X-Customer", customer)
+			open.Go(func() { h.ServeHTTP(httptest.NewRecorder(), r) })
 		}
 		synctest.Wait()
 		customer, path := stream(2000)
 		if refused := send(h, customer, "GET", path, ""); refused.Code != http.StatusTooManyRequests {
 			t.Errorf("one more: %d: %s", refused.Code, refused.Body)
 		}
+		leave() // all these pages are closed, so there is room for others
+		open.Wait()
+		open.Go(func() {
+			if again := send(h, customer, "GET", path, ""); again.Code != http.StatusOK {
+				t.Errorf("afterwards: %d: %s", again.Code, again.Body)
+			}
+		})
+		synctest.Wait()
 		if err := w.client.Close(t.Context()); err != nil {
 			t.Error(err)
 		}

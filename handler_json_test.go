@@ -337,7 +337,7 @@ func TestRule6_OpenPageBelongsToTheBrowserThatBegan(t *testing.T) {
 	if page := visitAt(w.client, "", "?customer_id=victim", nil, cookies...).Body.String(); externalID == "" || !strings.Contains(page, externalID) {
 		t.Fatalf("the browser that began does not see the link:\n%s", page)
 	}
-	if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode || strings.Contains(cookies[0].Value, "victim") {
+	if len(cookies) != 1 || !cookies[0].HttpOnly || !cookies[0].Secure || cookies[0].SameSite != http.SameSiteLaxMode || strings.Contains(cookies[0].Value, "victim") {
 		t.Errorf("the cookie is %v", cookies)
 	}
 	other := cookiesOf(send(w.client.Handler(), "", "POST", "/api/integration/start", `{"customer_id":"attacker"}`))

@@ -1,6 +1,8 @@
 package crossaccount_test
 
 import (
+	"crypto/rand"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -52,5 +54,36 @@ func TestPassiveKeys(t *testing.T) {
 		if id := crossaccount.KeyOf([]byte(short)); id != "" {
 			t.Errorf("%q was sealed with %q", short, id)
 		}
+	}
+}
+
+// During makes something happen while random bytes are read.
+type during func()
+
+func (d during) Read(p []byte) (int, error) {
+	d()
+	return rand.Read(p)
+}
+
+// Of two processes that start at the same time, the second uses the keys that
+// the first has made, although it had found none.
+func TestKeysAreMadeOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	var first *crossaccount.KeySet
+	second, err := crossaccount.OpenKeyFile(path, during(func() {
+		var err error
+		if first != nil {
+			return
+		}
+		if first, err = crossaccount.OpenKeyFile(path, nil); err != nil {
+			t.Fatal(err)
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := crossaccount.ReadKeyFile(path)
+	if err != nil || kept.String() != first.String() || second.String() != first.String() {
+		t.Errorf("the first has %v, the second %v, the file %v, %v", first, second, kept, err)
 	}
 }

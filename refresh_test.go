@@ -193,6 +193,12 @@ func TestFault22_VerificationIsLimitedPerCustomerAndAccount(t *testing.T) {
 		if let != 200 {
 			t.Errorf("%d verifications for one account were let through at once, want 200", let)
 		}
+		// Whoever was refused for the account's sake has used up nothing.
+		for n := range 10 {
+			if code := try("sybil-24", "arn:aws:iam::"+twoID+":role/missing"); code == crossaccount.CodeRateLimited {
+				t.Fatalf("limited in another account after %d verifications", n)
+			}
+		}
 	})
 }
 

@@ -51,6 +51,7 @@ func TestSetupLinks(t *testing.T) {
 		for name, wrong := range map[string]crossaccount.SetupLink{
 			"past":        {CustomerID: "one", IntegrationID: id, ExpiresAt: time.Now()},
 			"never":       {CustomerID: "one", IntegrationID: id},
+			"short":       {CustomerID: "one", IntegrationID: id, ExpiresAt: time.Now().Add(58 * time.Second)},
 			"long":        {CustomerID: "one", IntegrationID: id, ExpiresAt: time.Now().Add(31 * 24 * time.Hour)},
 			"nobody":      {IntegrationID: id, ExpiresAt: link.ExpiresAt},
 			"somebody":    {CustomerID: "two", IntegrationID: id, ExpiresAt: link.ExpiresAt},

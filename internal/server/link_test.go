@@ -142,6 +142,26 @@ func TestSetupLink(t *testing.T) {
 			t.Errorf("another customer's page with our cookie: %s", response.Status)
 		}
 	}
+	// Who sends credentials is who they say, whatever links the browser has
+	// opened.
+	for token, want := range map[string]int{servetest.Token: http.StatusOK, "wrong": http.StatusUnauthorized} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"?integration=second", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetBasicAuth("operator", token)
+		for _, c := range b.cookies {
+			r.AddCookie(c)
+		}
+		response, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("the token %q beside the cookie: %s", token, response.Status)
+		}
+	}
 	for _, path := range []string{"/v1/integrations", "/connect"} {
 		if response, _ := b.send(http.MethodGet, p.URL+path, nil); response.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s with the cookie: %s", path, response.Status)
