@@ -65,3 +65,40 @@ func TestWhatAdministratorsCan(t *testing.T) {
 		t.Errorf("an administrator's actions take %d patterns", n)
 	}
 }
+
+// The parts of a resource that are asked about are those that a statement of its
+// policy allows something on, once each; actions that hang on different
+// statements are told apart.
+func TestWhatCanOfParts(t *testing.T) {
+	w := compile(t, `{"format": 1, "accounts": [{"id": "111111111111", "complete": ["principals", "resources"]}],
+		"roles": [{"arn": "arn:aws:iam::111111111111:role/r",
+			"trust": {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}},
+			"inline": [{"name": "i", "document": {"Version": "2012-10-17", "Statement": [
+				{"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::data/in/*", "arn:aws:s3:::data/mine/*"]},
+				{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "true"}}},
+				{"Effect": "Allow", "Action": "sqs:DeleteMessage", "Resource": "*", "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}},
+				{"Effect": "Allow", "Action": ["sns:ListTopics", "sns:ListSubscriptions"], "Resource": "*"},
+				{"Effect": "Deny", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::data/denied/*"}]}}]}],
+		"resources": [{"arn": "arn:aws:s3:::data", "account": "111111111111", "policy": {"Version": "2012-10-17", "Statement": [
+			{"Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::data/in/*", "arn:aws:s3:::data-2/*"]},
+			{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:role/r"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::data*"},
+			{"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::data/locked/*"}]}}]}`)
+	c, err := w.WhatCan(world.Question{Principal: "arn:aws:iam::111111111111:role/r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, g := range c.Grants {
+		fmt.Fprintf(&got, "\n\t\t%s %s %s", g.Resource, g.Verdict, strings.Join(g.Actions, " "))
+	}
+	want := `
+		* Depends sqs:DeleteMessage
+		* Depends sqs:SendMessage
+		* Allowed sns:ListSubscriptions sns:ListTopics
+		arn:aws:s3:::data/* Allowed s3:PutObject
+		arn:aws:s3:::data/in/* Allowed s3:GetObject s3:PutObject
+		arn:aws:s3:::data/mine/* Allowed s3:GetObject`
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -39,7 +39,10 @@ func TestParseDenialOfMessages(t *testing.T) {
 		"operation error Lambda: Invoke, https response error StatusCode: 403, RequestID: 1, api error AccessDeniedException: User: " + john + " is not authorized to perform: lambda:InvokeFunction on resource: arn:aws:lambda:us-east-1:123456789012:function:f because no identity-based policy allows the lambda:InvokeFunction action, next": john +
 			" lambda:InvokeFunction arn:aws:lambda:us-east-1:123456789012:function:f | implicit identity policy",
 		"User: " + john + " is not authorized to perform: ec2:RunInstances on resource: arn:aws:ec2:us-east-1:123456789012:instance/* with an explicit deny": john + " ec2:RunInstances arn:aws:ec2:us-east-1:123456789012:instance/* | explicit none",
-		"User: anonymous is not authorized to perform: execute-api:Invoke on resource: arn:aws:execute-api:us-east-1:********9012:abc/prod/GET/":             "anonymous execute-api:Invoke  |  | missing resource",
+		// The policy's ARN counts also where words and not a colon lead to it.
+		"User: " + john + " is not authorized to perform: s3:GetObject on resource: " + bucket + " with an explicit deny in a service control policy with ARN arn:aws:organizations::999999999999:policy/o-abcd/service_control_policy/p-12345678": john +
+			" s3:GetObject " + bucket + " | explicit service control policy arn:aws:organizations::999999999999:policy/o-abcd/service_control_policy/p-12345678",
+		"User: anonymous is not authorized to perform: execute-api:Invoke on resource: arn:aws:execute-api:us-east-1:********9012:abc/prod/GET/": "anonymous execute-api:Invoke  |  | missing resource",
 	} {
 		d, err := world.ParseDenial([]byte(message))
 		if err != nil {
