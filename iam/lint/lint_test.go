@@ -318,6 +318,16 @@ func TestSymbols(t *testing.T) {
 	}
 }
 
+// What a template fills in may be the boundary and the path that are required.
+func TestSymbolsOfRoles(t *testing.T) {
+	document := []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
+	o := lint.Options{Kind: iam.KindTrust, RequiredBoundary: "arn:aws:iam::111122223333:policy/boundary", RequiredPath: "/app/"}
+	o.Role = &lint.Role{Path: iam.Symbol("Path"), Boundary: iam.Symbol("Boundary")}
+	if findings := lint.Document(document, o); len(findings) > 0 {
+		t.Errorf("findings about symbols:\n%s", render(findings))
+	}
+}
+
 // An external ID must not be in any finding.
 func TestNoExternalIDInFindings(t *testing.T) {
 	for _, secret := range []string{"s3cr3t-*-value", "s3cr3t value", "s3cr3t"} {
