@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,10 +16,11 @@ import (
 )
 
 // A browser keeps cookies as browsers do, follows nothing by itself, and sends
-// no credentials.
+// no credentials unless it has some.
 type browser struct {
 	*testing.T
-	cookies map[string]*http.Cookie // :: path → cookie
+	cookies  map[string]*http.Cookie // :: path → cookie
+	password string                  // the operator's token, if it has one
 }
 
 func newBrowser(t *testing.T) *browser {
@@ -34,6 +36,9 @@ func (b *browser) send(method, address string, form url.Values) (*http.Response,
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	if b.password != "" {
+		r.SetBasicAuth("operator", b.password)
 	}
 	for path, cookie := range b.cookies {
 		if r.URL.EscapedPath() == path || strings.HasPrefix(r.URL.EscapedPath(), path+"/") {
@@ -145,20 +150,9 @@ func TestSetupLink(t *testing.T) {
 	// Who sends credentials is who they say, whatever links the browser has
 	// opened.
 	for token, want := range map[string]int{servetest.Token: http.StatusOK, "wrong": http.StatusUnauthorized} {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"?integration=second", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.SetBasicAuth("operator", token)
-		for _, c := range b.cookies {
-			r.AddCookie(c)
-		}
-		response, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode != want {
+		known := newBrowser(t)
+		known.password, known.cookies = token, maps.Clone(b.cookies)
+		if response, _ := known.send(http.MethodGet, page+"?integration=second", nil); response.StatusCode != want {
 			t.Errorf("the token %q beside the cookie: %s", token, response.Status)
 		}
 	}
