@@ -110,7 +110,7 @@ func TestSetupLink(t *testing.T) {
 	if strings.Contains(page, token) {
 		t.Errorf("the token is in the page's address %s", page)
 	}
-	shown, body := b.send(http.MethodGet, page, nil)
+	shown, body := b.send(http.MethodGet, page, nil) //nolint:bodyclose // send has closed it
 	if shown.StatusCode != http.StatusOK || !strings.Contains(body, started.ExternalID) || strings.Contains(body, second.ExternalID) || strings.Contains(body, second.IntegrationID) || strings.Contains(body, token) {
 		t.Errorf("the page: %s: %s", shown.Status, body)
 	}
@@ -128,12 +128,12 @@ func TestSetupLink(t *testing.T) {
 		"nonsense":                         p.URL + "/connect?link=" + strings.Repeat("%00<script>", 500),
 		"another value of the same sealer": p.URL + "/connect?link=" + token + token,
 	} {
-		response, body := b.send(http.MethodGet, address, nil)
+		response, body := b.send(http.MethodGet, address, nil) //nolint:bodyclose // send has closed it
 		if response.StatusCode != http.StatusForbidden || strings.Contains(body, second.ExternalID) || strings.Contains(body, "<script>") || response.Header.Get("Set-Cookie") != "" {
 			t.Errorf("%s: %s: %s", what, response.Status, body)
 		}
 	}
-	if response, body := b.send(http.MethodGet, globexPage, nil); response.StatusCode != http.StatusUnauthorized || strings.Contains(body, globex.ExternalID) {
+	if response, body := b.send(http.MethodGet, globexPage, nil); response.StatusCode != http.StatusUnauthorized || strings.Contains(body, globex.ExternalID) { //nolint:bodyclose // send has closed it
 		t.Errorf("another customer's page: %s", response.Status)
 	}
 	for _, c := range b.cookies { // the cookie itself, sent where it does not belong
@@ -143,7 +143,7 @@ func TestSetupLink(t *testing.T) {
 		}
 		thief := newBrowser(t)
 		thief.cookies[u.EscapedPath()] = c
-		if response, body := thief.send(http.MethodGet, globexPage, nil); response.StatusCode != http.StatusForbidden || strings.Contains(body, globex.ExternalID) {
+		if response, body := thief.send(http.MethodGet, globexPage, nil); response.StatusCode != http.StatusForbidden || strings.Contains(body, globex.ExternalID) { //nolint:bodyclose // send has closed it
 			t.Errorf("another customer's page with our cookie: %s", response.Status)
 		}
 	}
@@ -152,12 +152,12 @@ func TestSetupLink(t *testing.T) {
 	for token, want := range map[string]int{servetest.Token: http.StatusOK, "wrong": http.StatusUnauthorized} {
 		known := newBrowser(t)
 		known.password, known.cookies = token, maps.Clone(b.cookies)
-		if response, _ := known.send(http.MethodGet, page+"?integration=second", nil); response.StatusCode != want {
+		if response, _ := known.send(http.MethodGet, page+"?integration=second", nil); response.StatusCode != want { //nolint:bodyclose // send has closed it
 			t.Errorf("the token %q beside the cookie: %s", token, response.Status)
 		}
 	}
 	for _, path := range []string{"/v1/integrations", "/connect"} {
-		if response, _ := b.send(http.MethodGet, p.URL+path, nil); response.StatusCode != http.StatusUnauthorized {
+		if response, _ := b.send(http.MethodGet, p.URL+path, nil); response.StatusCode != http.StatusUnauthorized { //nolint:bodyclose // send has closed it
 			t.Errorf("%s with the cookie: %s", path, response.Status)
 		}
 	}
@@ -166,7 +166,7 @@ func TestSetupLink(t *testing.T) {
 		"start another integration":    {"action": {"start"}, "integration_id": {"third"}},
 		"another customer":             {"action": {"start"}, "customer_id": {"globex"}},
 	} {
-		if response, body := b.send(http.MethodPost, page, form); response.StatusCode != http.StatusForbidden {
+		if response, body := b.send(http.MethodPost, page, form); response.StatusCode != http.StatusForbidden { //nolint:bodyclose // send has closed it
 			t.Errorf("%s: %s: %s", what, response.Status, body)
 		}
 	}
@@ -176,8 +176,8 @@ func TestSetupLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.send(http.MethodPost, page, url.Values{"action": {"complete"}, "integration_id": {started.IntegrationID}, "role_arn": {role}})
-	if _, body := b.send(http.MethodGet, page, nil); !strings.Contains(body, "Your account is connected") || strings.Contains(body, "?new") {
+	b.send(http.MethodPost, page, url.Values{"action": {"complete"}, "integration_id": {started.IntegrationID}, "role_arn": {role}}) //nolint:bodyclose // send has closed it
+	if _, body := b.send(http.MethodGet, page, nil); !strings.Contains(body, "Your account is connected") || strings.Contains(body, "?new") { //nolint:bodyclose // send has closed it
 		t.Errorf("in the end: %s", body)
 	}
 	audit, err := operator.Audit(ctx, acme, started.IntegrationID, 10, "")
@@ -190,7 +190,7 @@ func TestSetupLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, address := range map[string]string{"the link": link, "the page": page} {
-		if response, body := b.send(http.MethodGet, address, nil); response.StatusCode != http.StatusForbidden || !strings.Contains(body, "no longer valid") {
+		if response, body := b.send(http.MethodGet, address, nil); response.StatusCode != http.StatusForbidden || !strings.Contains(body, "no longer valid") { //nolint:bodyclose // send has closed it
 			t.Errorf("%s after the end: %s: %s", what, response.Status, body)
 		}
 	}
@@ -238,7 +238,7 @@ func TestSetupLinksBehindAProxy(t *testing.T) {
 	if !ok || time.Until(link.ExpiresAt) > time.Minute {
 		t.Fatalf("%+v", link)
 	}
-	response, _ := newBrowser(t).send(http.MethodGet, p.URL+"/connect?link="+rest, nil)
+	response, _ := newBrowser(t).send(http.MethodGet, p.URL+"/connect?link="+rest, nil) //nolint:bodyclose // send has closed it
 	cookies := response.Cookies()
 	if len(cookies) != 1 || cookies[0].Path != "/portal/connect/acme" || !cookies[0].Secure || response.Header.Get("Location") != "connect/acme" {
 		t.Errorf("%s %v", response.Status, response.Header)
