@@ -176,7 +176,7 @@ func TestSetupLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.send(http.MethodPost, page, url.Values{"action": {"complete"}, "integration_id": {started.IntegrationID}, "role_arn": {role}}) //nolint:bodyclose // send has closed it
+	b.send(http.MethodPost, page, url.Values{"action": {"complete"}, "integration_id": {started.IntegrationID}, "role_arn": {role}})          //nolint:bodyclose // send has closed it
 	if _, body := b.send(http.MethodGet, page, nil); !strings.Contains(body, "Your account is connected") || strings.Contains(body, "?new") { //nolint:bodyclose // send has closed it
 		t.Errorf("in the end: %s", body)
 	}
