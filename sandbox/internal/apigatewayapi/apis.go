@@ -69,7 +69,7 @@ func (in *CreateRestAPIInput) check() error {
 	case in.DisableExecuteAPIEndpoint:
 		return missing("CreateRestApi with disableExecuteApiEndpoint")
 	case in.APIKeySource != "" && in.APIKeySource != "HEADER":
-		return missing("CreateRestApi with apiKeySource " + clip(in.APIKeySource))
+		return missing("CreateRestApi with apiKeySource " + wire.Clip(in.APIKeySource))
 	}
 	return in.EndpointConfiguration.check()
 }
@@ -185,7 +185,7 @@ type PatchOperation struct {
 }
 
 func (p PatchOperation) missing(operation string) error {
-	return missing(operation + " with op " + clip(p.Op) + " and path " + clip(p.Path))
+	return missing(operation + " with op " + wire.Clip(p.Op) + " and path " + wire.Clip(p.Path))
 }
 
 // UpdateRestAPIInput is the input of UpdateRestApi.

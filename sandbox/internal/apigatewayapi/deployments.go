@@ -427,7 +427,7 @@ func (s *Service) tagged(c *authz.Call, in *TagInput, method string, requestTags
 	isStage := len(parts) == 4 && parts[2] == "stages"
 	if !ok || parts[0] != "restapis" || len(parts) != 2 && !isStage {
 		if strings.Contains(in.ResourceARN, ":apigateway:") {
-			return nil, missing("tags of " + clip(in.ResourceARN))
+			return nil, missing("tags of " + wire.Clip(in.ResourceARN))
 		}
 		return nil, bad("Invalid ARN specified in the request")
 	}
@@ -497,6 +497,6 @@ func (s *Service) UntagResource(c *authz.Call, in *TagInput) (*struct{}, error) 
 	if err != nil {
 		return nil, err
 	}
-	*tags = slices.DeleteFunc(slices.Clone(*tags), func(t directory.Tag) bool { return slices.Contains(in.TagKeys, t.Key) })
+	*tags = directory.RemoveTags(*tags, in.TagKeys)
 	return nil, nil
 }

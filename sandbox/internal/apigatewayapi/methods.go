@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
 
 // The kinds of authorization a method can have here.
@@ -174,14 +175,14 @@ func (s *Service) PutMethodResponse(c *authz.Call, in *MethodResponseInput) (*Me
 		return nil, err
 	}
 	if !statusPattern.MatchString(in.StatusCode) {
-		return nil, bad("Invalid status code specified: %s", clip(in.StatusCode))
+		return nil, bad("Invalid status code specified: %s", wire.Clip(in.StatusCode))
 	}
 	if m.Responses[in.StatusCode] != nil {
 		return nil, conflict("Response already exists for this resource")
 	}
 	for name := range in.ResponseParameters {
 		if !strings.HasPrefix(name, headerPrefix) {
-			return nil, bad("Invalid mapping expression specified: Validation Result: warnings : [], errors : [Invalid mapping expression parameter specified: %s]", clip(name))
+			return nil, bad("Invalid mapping expression specified: Validation Result: warnings : [], errors : [Invalid mapping expression parameter specified: %s]", wire.Clip(name))
 		}
 	}
 	response := &MethodResponse{in.StatusCode, in.ResponseParameters, in.ResponseModels}
@@ -316,11 +317,11 @@ func (in *IntegrationResponseInput) check(declared *MethodResponse) error {
 		return missing("PutIntegrationResponse with contentHandling")
 	}
 	if _, err := regexp.Compile(in.SelectionPattern); err != nil {
-		return bad("Invalid selection pattern specified: %s", clip(in.SelectionPattern))
+		return bad("Invalid selection pattern specified: %s", wire.Clip(in.SelectionPattern))
 	}
 	for _, name := range sortedKeys(in.ResponseParameters) {
 		if _, ok := declared.ResponseParameters[name]; !ok {
-			return bad("Invalid mapping expression specified: Validation Result: warnings : [], errors : [Invalid mapping expression parameter specified: %s]", clip(name))
+			return bad("Invalid mapping expression specified: Validation Result: warnings : [], errors : [Invalid mapping expression parameter specified: %s]", wire.Clip(name))
 		}
 		if _, ok := literal(in.ResponseParameters[name]); !ok {
 			return missing("PutIntegrationResponse with headers that are not fixed values")

@@ -131,7 +131,7 @@ func checkTemplates(templates map[string]string) error {
 		}
 		for _, m := range variables.FindAllStringSubmatch(templates[kind], -1) {
 			if m[1] == "context" && !slices.Contains(known, m[2]) {
-				return missing("templates with $context." + clip(m[2]))
+				return missing("templates with $context." + wire.Clip(m[2]))
 			}
 		}
 	}

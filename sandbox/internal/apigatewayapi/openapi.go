@@ -93,7 +93,7 @@ func (s *Service) fill(c *authz.Call, a *api, body []byte) error {
 	}
 	for _, name := range sortedKeys(members) {
 		if strings.HasPrefix(name, "x-amazon-") {
-			return missing("PutRestApi with " + clip(name))
+			return missing("PutRestApi with " + wire.Clip(name))
 		}
 	}
 	for _, path := range sortedKeys(d.Paths) {
@@ -110,7 +110,7 @@ func (s *Service) fill(c *authz.Call, a *api, body []byte) error {
 			case "summary", "description", "parameters":
 				continue
 			default:
-				return missing("PutRestApi with " + clip(verb) + " in paths")
+				return missing("PutRestApi with " + wire.Clip(verb) + " in paths")
 			}
 			m, err := d.method(c, method, d.Paths[path][verb])
 			if err != nil {
@@ -150,7 +150,7 @@ func (d *document) method(c *authz.Call, verb string, text json.RawMessage) (*Me
 	}
 	for _, name := range sortedKeys(members) {
 		if strings.HasPrefix(name, "x-amazon-") && name != "x-amazon-apigateway-integration" {
-			return nil, missing("PutRestApi with " + clip(name))
+			return nil, missing("PutRestApi with " + wire.Clip(name))
 		}
 	}
 	m := &Method{HTTPMethod: verb, OperationName: op.OperationID}

@@ -39,7 +39,7 @@ func (s *Service) parsePolicy(a *api, text string) (*directory.Document, error) 
 		st := &policy.Statements[i]
 		for _, action := range slices.Concat(st.Action, st.NotAction) {
 			if action != "*" && !strings.HasPrefix(strings.ToLower(action), "execute-api:") {
-				return nil, invalidPolicy(bad("The action %s is none of execute-api.", clip(action)))
+				return nil, invalidPolicy(bad("The action %s is none of execute-api.", wire.Clip(action)))
 			}
 		}
 		for _, list := range [][]string{st.Resource, st.NotResource} {
@@ -66,7 +66,7 @@ func invalidPolicy(cause error) error {
 	if e := (*wire.Error)(nil); errors.As(cause, &e) {
 		why = e.Message
 	}
-	e := wire.BadRequest("BadRequestException", "Invalid policy document. Please check the policy syntax and ensure that Principals are valid. (%s)", clip(why))
+	e := wire.BadRequest("BadRequestException", "Invalid policy document. Please check the policy syntax and ensure that Principals are valid. (%s)", wire.Clip(why))
 	e.Cause = cause
 	return e
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
 
 // A resource is one segment of the paths of an API.
@@ -116,7 +117,7 @@ func (s *Service) addResource(a *api, parent *resource, part string) (*resource,
 	case !partPattern.MatchString(part):
 		return nil, bad("Resource's path part only allow a-zA-Z0-9._-:$ or a valid greedy path variable and curly braces at the beginning and the end.")
 	case parent.greedy():
-		return nil, bad("Cannot create a child of a resource with a greedy path variable: %s", clip(a.path(parent)))
+		return nil, bad("Cannot create a child of a resource with a greedy path variable: %s", wire.Clip(a.path(parent)))
 	case len(a.resources) >= maxResources:
 		return nil, bad("Maximum number of resources for this API has been reached: %d", maxResources)
 	}
@@ -125,10 +126,10 @@ func (s *Service) addResource(a *api, parent *resource, part string) (*resource,
 			continue
 		}
 		if other.part == r.part {
-			return nil, conflict("Another resource with the same parent already has this name: %s", clip(r.part))
+			return nil, conflict("Another resource with the same parent already has this name: %s", wire.Clip(r.part))
 		}
 		if strings.HasPrefix(other.part, "{") && strings.HasPrefix(r.part, "{") && other.greedy() == r.greedy() {
-			return nil, bad("A sibling (%s) of this resource already has a variable path part -- only one is allowed", clip(other.part))
+			return nil, bad("A sibling (%s) of this resource already has a variable path part -- only one is allowed", wire.Clip(other.part))
 		}
 	}
 	a.resources[r.id] = r

@@ -178,7 +178,7 @@ func (s *Service) find(c *authz.Call, id, method, below string, requestTags []di
 		return nil, err
 	}
 	if a == nil {
-		return nil, notFound("API", string(c.Account())+":"+clip(id))
+		return nil, notFound("API", string(c.Account())+":"+wire.Clip(id))
 	}
 	return a, nil
 }
@@ -199,13 +199,6 @@ func conflict(format string, args ...any) error {
 }
 
 func missing(what string) error { return wire.NotImplemented("apigateway", what) }
-
-func clip(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
-}
 
 const idAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
 

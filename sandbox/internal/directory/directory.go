@@ -123,6 +123,16 @@ func (d *Directory) Account(id iam.AccountID) (*Account, bool) {
 	return a, ok
 }
 
+// Partition returns the id of an account's partition. An account that does not
+// exist counts as one of the commercial partition: it has to be named somehow in
+// what is decided and refused.
+func (d *Directory) Partition(id iam.AccountID) string {
+	if a, ok := d.Account(id); ok {
+		return a.Partition
+	}
+	return "aws"
+}
+
 // Accounts returns all accounts, sorted by id.
 func (d *Directory) Accounts() []*Account {
 	d.mu.RLock()

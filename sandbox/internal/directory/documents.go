@@ -2,7 +2,6 @@ package directory
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
@@ -159,7 +158,7 @@ func checkStatement(s *iam.Statement, kind iam.Kind) error {
 			if strings.HasPrefix(resource, "arn:") && strings.HasSuffix(resource, "*") {
 				continue
 			}
-			return malformed("Resource %s must be in ARN format or \"*\".", clip(resource))
+			return malformed("Resource %s must be in ARN format or \"*\".", wire.Clip(resource))
 		}
 	}
 	return nil
@@ -188,12 +187,4 @@ func describe(p iam.Problem, kind iam.Kind) *wire.Error {
 
 func malformed(format string, args ...any) *wire.Error {
 	return wire.BadRequest("MalformedPolicyDocument", format, args...)
-}
-
-func clip(s string) string {
-	const limit = 200
-	if len(s) <= limit {
-		return s
-	}
-	return fmt.Sprintf("%s…", strings.ToValidUTF8(s[:limit], ""))
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,6 +65,21 @@ func (i *Identity) InlinePolicy(name string) (InlinePolicy, bool) {
 // A Tag is a key and a value. Keys are unique regardless of case and keep the
 // case they were written in.
 type Tag struct{ Key, Value string }
+
+// SetTags returns tags with those of set added, or changed where there is one
+// with the very same key. Its arguments stay as they are.
+func SetTags(tags, set []Tag) []Tag {
+	kept := slices.DeleteFunc(slices.Clone(tags), func(old Tag) bool {
+		return slices.ContainsFunc(set, func(t Tag) bool { return t.Key == old.Key })
+	})
+	return append(kept, set...)
+}
+
+// RemoveTags returns tags without those of the given keys. Its arguments stay
+// as they are.
+func RemoveTags(tags []Tag, keys []string) []Tag {
+	return slices.DeleteFunc(slices.Clone(tags), func(t Tag) bool { return slices.Contains(keys, t.Key) })
+}
 
 // An InlinePolicy is a policy that is part of a user or role.
 type InlinePolicy struct {

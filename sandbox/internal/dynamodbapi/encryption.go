@@ -31,11 +31,10 @@ func (s *Service) newEncryption(c *authz.Call, t *table, in *EncryptionSpecifica
 	}
 	keyID := in.KMSMasterKeyID
 	if keyID == "" || keyID == "alias/aws/dynamodb" {
-		id, err := s.kms.ManagedKey(c, t.account, "dynamodb")
-		if err != nil {
+		var err error
+		if keyID, err = s.kms.ManagedKey(c, t.account, "dynamodb"); err != nil {
 			return nil, err
 		}
-		keyID = "arn:" + t.partition + ":kms:" + t.region + ":" + string(t.account) + ":key/" + id
 	}
 	through := c.Forward(forwardedBy)
 	shown, err := s.kms.DescribeKey(through, &kmsapi.KeyInput{KeyID: keyID})

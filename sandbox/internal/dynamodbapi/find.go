@@ -79,7 +79,7 @@ func (s *Service) find(c *authz.Call, ref reference) (*table, error) {
 		arn, err := iam.ParseARN(ref.table)
 		rest, ok := strings.CutPrefix(arn.Resource, "table/")
 		if err != nil || arn.Service != "dynamodb" || !ok || strings.Contains(rest, "/") {
-			return nil, invalid("Invalid TableArn: Invalid ResourceArn provided as input %s", clip(ref.table))
+			return nil, invalid("Invalid TableArn: Invalid ResourceArn provided as input %s", wire.Clip(ref.table))
 		}
 		p, name = place{iam.AccountID(arn.Account), arn.Region}, rest
 	}
@@ -90,7 +90,7 @@ func (s *Service) find(c *authz.Call, ref reference) (*table, error) {
 	if p.region == c.Region {
 		t = s.tables[p][name]
 	}
-	resource := "arn:" + s.partition(p.account) + ":dynamodb:" + p.region + ":" + string(p.account) + ":table/" + name
+	resource := "arn:" + s.directory.Partition(p.account) + ":dynamodb:" + p.region + ":" + string(p.account) + ":table/" + name
 	if ref.index != "" {
 		if err := checkName(ref.index); err != nil {
 			return nil, err

@@ -49,13 +49,13 @@ func (s *Service) parsePolicy(c *authz.Call, text, arn string) (policy, error) {
 	for _, st := range d.Compiled.Source().Statements {
 		for _, action := range slices.Concat(st.Action, st.NotAction) {
 			if action != "*" && !strings.HasPrefix(strings.ToLower(action), "dynamodb:") {
-				return policy{}, invalid("Invalid policy document: the action %s is none of DynamoDB", clip(action))
+				return policy{}, invalid("Invalid policy document: the action %s is none of DynamoDB", wire.Clip(action))
 			}
 		}
 		for _, resource := range slices.Concat(st.Resource, st.NotResource) {
 			inTable := !strings.Contains(arn, "/stream/") && strings.HasPrefix(resource, arn+"/index/")
 			if !inTable && !iam.MatchWildcard(resource, arn) {
-				return policy{}, invalid("Invalid policy document: the resource %s is not %s or an index of it", clip(resource), arn)
+				return policy{}, invalid("Invalid policy document: the resource %s is not %s or an index of it", wire.Clip(resource), arn)
 			}
 		}
 	}
@@ -83,7 +83,7 @@ func (s *Service) attached(c *authz.Call, arn, action string) (*policy, func() a
 		return nil, nil, err
 	}
 	if !strings.HasPrefix(arn, "arn:") {
-		return nil, nil, invalid("Invalid ResourceArn: %s", clip(arn))
+		return nil, nil, invalid("Invalid ResourceArn: %s", wire.Clip(arn))
 	}
 	if strings.Contains(arn, "/stream/") {
 		x, err := s.findStream(c, arn, action)
@@ -107,7 +107,7 @@ func (p *policy) expected(revision string) error {
 	case revision == "", revision == p.revision, revision == "NO_POLICY" && p.document == nil:
 		return nil
 	}
-	return wire.BadRequest("PolicyNotFoundException", "The resource has no policy of revision %s", clip(revision))
+	return wire.BadRequest("PolicyNotFoundException", "The resource has no policy of revision %s", wire.Clip(revision))
 }
 
 // PutResourcePolicy replaces the resource policy of a table or stream. A
@@ -141,7 +141,7 @@ func (s *Service) PutResourcePolicy(c *authz.Call, in *PolicyInput) (*PolicyOutp
 }
 
 func noPolicy(arn string) error {
-	return wire.BadRequest("PolicyNotFoundException", "Resource-based policy not found for the provided ResourceArn: %s", clip(arn))
+	return wire.BadRequest("PolicyNotFoundException", "Resource-based policy not found for the provided ResourceArn: %s", wire.Clip(arn))
 }
 
 // GetResourcePolicy shows the resource policy, principals as they are called

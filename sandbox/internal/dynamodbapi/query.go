@@ -5,6 +5,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi/expression"
+	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
 
 // ReadInput is the input of Query and Scan. Each has the members that AWS gives
@@ -197,7 +198,7 @@ func (r *reading) prepare() error {
 	kept := r.table.projects(r.index).Attributes()
 	for _, name := range distinctNames(r.projection.Attributes(), r.filter.Attributes()) {
 		if !slices.Contains(kept, name) {
-			return invalid("One or more parameter values were invalid: Global secondary index %s does not project [%s]", r.index.name, clip(name))
+			return invalid("One or more parameter values were invalid: Global secondary index %s does not project [%s]", r.index.name, wire.Clip(name))
 		}
 	}
 	return nil

@@ -140,14 +140,7 @@ func oneOf(member, value string, values ...string) error {
 	if value == "" || slices.Contains(values, value) {
 		return nil
 	}
-	return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]", clip(value), member, strings.Join(values, ", "))
-}
-
-func (s *Service) partition(id iam.AccountID) string {
-	if a, ok := s.directory.Account(id); ok {
-		return a.Partition
-	}
-	return "aws"
+	return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]", wire.Clip(value), member, strings.Join(values, ", "))
 }
 
 // uuid makes a random id of the form that TableId has.
@@ -165,13 +158,6 @@ func (s *Service) uuid() (string, error) {
 func (s *Service) revision(now time.Time) string {
 	s.revisions++
 	return strconv.FormatInt(now.UnixMilli()*1000+s.revisions%1000, 10)
-}
-
-func clip(text string) string {
-	if len(text) > 200 {
-		return strings.ToValidUTF8(text[:200], "") + "…"
-	}
-	return text
 }
 
 // Overview shows the tables and how many items they hold.

@@ -178,7 +178,7 @@ func (s *Service) findStream(c *authz.Call, text, action string) (*stream, error
 	rest, ok := strings.CutPrefix(arn.Resource, "table/")
 	name, label, isStream := strings.Cut(rest, "/stream/")
 	if err != nil || arn.Service != "dynamodb" || !ok || !isStream || strings.Contains(label, "/") {
-		return nil, invalid("Invalid StreamArn: %s", clip(text))
+		return nil, invalid("Invalid StreamArn: %s", wire.Clip(text))
 	}
 	p := place{iam.AccountID(arn.Account), arn.Region}
 	var found *stream
@@ -194,7 +194,7 @@ func (s *Service) findStream(c *authz.Call, text, action string) (*stream, error
 		return nil, err
 	}
 	if found == nil {
-		return nil, wire.BadRequest("ResourceNotFoundException", "Requested resource not found: Stream: %s not found", clip(text))
+		return nil, wire.BadRequest("ResourceNotFoundException", "Requested resource not found: Stream: %s not found", wire.Clip(text))
 	}
 	found.trim(c.Now)
 	return found, nil
@@ -368,7 +368,7 @@ func (s *Service) GetShardIterator(c *authz.Call, in *GetShardIteratorInput) (*G
 			next++
 		}
 	default:
-		return nil, invalid("1 validation error detected: Value '%s' at 'shardIteratorType' failed to satisfy constraint: Member must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_SEQUENCE_NUMBER, TRIM_HORIZON]", clip(in.ShardIteratorType))
+		return nil, invalid("1 validation error detected: Value '%s' at 'shardIteratorType' failed to satisfy constraint: Member must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_SEQUENCE_NUMBER, TRIM_HORIZON]", wire.Clip(in.ShardIteratorType))
 	}
 	return &GetShardIteratorOutput{s.iterator(position{x.arn(), next, c.Now.Add(iteratorLife)})}, nil
 }

@@ -96,10 +96,10 @@ func (s *Service) CreateTable(c *authz.Call, in *CreateTableInput) (*TableOutput
 		return nil, err
 	}
 	name := in.TableName
-	if prefix := "arn:" + s.partition(c.Account()) + ":dynamodb:" + c.Region + ":" + string(c.Account()) + ":table/"; strings.HasPrefix(name, prefix) {
+	if prefix := "arn:" + s.directory.Partition(c.Account()) + ":dynamodb:" + c.Region + ":" + string(c.Account()) + ":table/"; strings.HasPrefix(name, prefix) {
 		name = name[len(prefix):]
 	}
-	t := &table{place: here(c), partition: s.partition(c.Account()), name: name, created: c.Now, protected: in.DeletionProtectionEnabled, items: make(map[string]Item)}
+	t := &table{place: here(c), partition: s.directory.Partition(c.Account()), name: name, created: c.Now, protected: in.DeletionProtectionEnabled, items: make(map[string]Item)}
 	if err := checkName(t.name); err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func readDefinitions(list []AttributeDefinition) (map[string]expression.Type, er
 	definitions := make(map[string]expression.Type)
 	for _, d := range list {
 		if err := oneOf("attributeDefinitions.member.attributeType", d.AttributeType, "B", "N", "S"); err != nil || d.AttributeType == "" {
-			return nil, invalid("1 validation error detected: Value '%s' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value set: [B, N, S]", clip(d.AttributeType))
+			return nil, invalid("1 validation error detected: Value '%s' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value set: [B, N, S]", wire.Clip(d.AttributeType))
 		}
 		if _, twice := definitions[d.AttributeName]; twice {
 			return nil, invalid("Cannot have two attributes with the same name")
@@ -219,7 +219,7 @@ func (t *table) readKey(schema []KeyElement) (key, error) {
 		}
 		if _, ok := t.definitions[e.AttributeName]; !ok {
 			return k, invalid("One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: [%s]",
-				clip(e.AttributeName), clip(strings.Join(slices.Sorted(maps.Keys(t.definitions)), ", ")))
+				wire.Clip(e.AttributeName), wire.Clip(strings.Join(slices.Sorted(maps.Keys(t.definitions)), ", ")))
 		}
 		if i == 0 {
 			k.partition = e.AttributeName
@@ -416,10 +416,8 @@ func (s *Service) TagResource(c *authz.Call, in *TagsInput) (*struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	merged := slices.DeleteFunc(slices.Clone(t.tags), func(old directory.Tag) bool {
-		return slices.ContainsFunc(tags, func(tag directory.Tag) bool { return tag.Key == old.Key })
-	})
-	if merged = append(merged, tags...); len(merged) > maxTags {
+	merged := directory.SetTags(t.tags, tags)
+	if len(merged) > maxTags {
 		return nil, invalid("a table has at most %d tags", maxTags)
 	}
 	t.tags = merged
@@ -438,7 +436,7 @@ func (s *Service) UntagResource(c *authz.Call, in *TagsInput) (*struct{}, error)
 	if err != nil {
 		return nil, err
 	}
-	t.tags = slices.DeleteFunc(slices.Clone(t.tags), func(tag directory.Tag) bool { return slices.Contains(in.TagKeys, tag.Key) })
+	t.tags = directory.RemoveTags(t.tags, in.TagKeys)
 	return nil, nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi/expression"
+	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
 
 // An IndexUpdate makes, changes or deletes a global secondary index.
@@ -94,7 +95,7 @@ func (t *table) updateIndex(u IndexUpdate) error {
 		return t.addIndex(*u.Create, false)
 	case u.Delete != nil && u.Create == nil && u.Update == nil:
 		if x := t.index(u.Delete.IndexName); x == nil || x.local {
-			return invalid("The table does not have the specified index: %s", clip(u.Delete.IndexName))
+			return invalid("The table does not have the specified index: %s", wire.Clip(u.Delete.IndexName))
 		}
 		t.indexes = slices.DeleteFunc(t.indexes, func(x *index) bool { return x.name == u.Delete.IndexName })
 		used := make(map[string]bool)
@@ -108,7 +109,7 @@ func (t *table) updateIndex(u IndexUpdate) error {
 	case u.Update != nil && u.Create == nil && u.Delete == nil:
 		x := t.index(u.Update.IndexName)
 		if x == nil || x.local {
-			return invalid("The table does not have the specified index: %s", clip(u.Update.IndexName))
+			return invalid("The table does not have the specified index: %s", wire.Clip(u.Update.IndexName))
 		}
 		capacity, err := readBilling(t.billing.onDemand, u.Update.ProvisionedThroughput, "index "+x.name)
 		if err != nil {

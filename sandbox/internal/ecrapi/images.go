@@ -64,14 +64,14 @@ func (s *Service) PutImage(c *authz.Call, in *PutImageInput) (*PutImageOutput, e
 	}
 	i := slices.IndexFunc(r.images, func(m *image) bool { return m.digest == digest })
 	if i >= 0 && (in.ImageTag == "" || slices.Contains(r.images[i].tags, in.ImageTag)) {
-		return nil, wire.BadRequest("ImageAlreadyExistsException", "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'", digest, clip(in.ImageTag), r.name, r.account)
+		return nil, wire.BadRequest("ImageAlreadyExistsException", "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'", digest, wire.Clip(in.ImageTag), r.name, r.account)
 	}
 	for _, m := range r.images {
 		if in.ImageTag == "" || !slices.Contains(m.tags, in.ImageTag) {
 			continue
 		}
 		if r.immutable {
-			return nil, wire.BadRequest("ImageTagAlreadyExistsException", "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the repository is immutable.", clip(in.ImageTag), r.name)
+			return nil, wire.BadRequest("ImageTagAlreadyExistsException", "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the repository is immutable.", wire.Clip(in.ImageTag), r.name)
 		}
 		m.tags = slices.DeleteFunc(m.tags, func(t string) bool { return t == in.ImageTag })
 	}
@@ -183,5 +183,5 @@ func (s *Service) GetDownloadURLForLayer(c *authz.Call, in *LayerInput) (*struct
 	if err != nil {
 		return nil, err
 	}
-	return nil, wire.BadRequest("LayersNotFoundException", "The layer %s does not exist in the repository with name '%s'", clip(in.LayerDigest), r.name)
+	return nil, wire.BadRequest("LayersNotFoundException", "The layer %s does not exist in the repository with name '%s'", wire.Clip(in.LayerDigest), r.name)
 }

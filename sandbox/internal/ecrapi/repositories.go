@@ -62,7 +62,7 @@ func (s *Service) CreateRepository(c *authz.Call, in *CreateRepositoryInput) (*R
 	case in.RegistryID != "" && in.RegistryID != string(c.Account()):
 		return nil, wire.NotImplemented("ecr", "CreateRepository in another account")
 	case in.ImageTagMutability != "" && in.ImageTagMutability != "MUTABLE" && in.ImageTagMutability != "IMMUTABLE":
-		return nil, wire.NotImplemented("ecr", "CreateRepository with ImageTagMutability "+clip(in.ImageTagMutability))
+		return nil, wire.NotImplemented("ecr", "CreateRepository with ImageTagMutability "+wire.Clip(in.ImageTagMutability))
 	}
 	r := &repository{account: c.Account(), region: c.Region, name: in.RepositoryName, arn: s.arn(c.Account(), c.Region, in.RepositoryName), created: c.Now, immutable: in.ImageTagMutability == "IMMUTABLE"}
 	for _, t := range in.Tags {
@@ -211,7 +211,7 @@ func (s *Service) parsePolicy(r *repository, text string) (*directory.Document, 
 	for _, st := range d.Compiled.Source().Statements {
 		for _, action := range slices.Concat(st.Action, st.NotAction) {
 			if action != "*" && !strings.HasPrefix(strings.ToLower(action), "ecr:") {
-				return nil, invalidPolicy(nil, "The action %s is none of ECR.", clip(action))
+				return nil, invalidPolicy(nil, "The action %s is none of ECR.", wire.Clip(action))
 			}
 		}
 	}

@@ -142,20 +142,13 @@ func (s *Service) find(c *authz.Call, in Named, action string) (*repository, err
 		return nil, err
 	}
 	if r == nil {
-		return nil, wire.BadRequest("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", clip(in.RepositoryName), account)
+		return nil, wire.BadRequest("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", wire.Clip(in.RepositoryName), account)
 	}
 	return r, nil
 }
 
 func invalid(format string, args ...any) error {
 	return wire.BadRequest("InvalidParameterException", format, args...)
-}
-
-func clip(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
 }
 
 // Overview shows the repositories.

@@ -39,7 +39,7 @@ func (s *Service) CreateEventBus(c *authz.Call, in *CreateEventBusInput) (*Creat
 	case in.EventSourceName != "" || in.KmsKeyIdentifier != "" || in.DeadLetterConfig != nil || in.LogConfig != nil:
 		return nil, wire.NotImplemented("events", "CreateEventBus with EventSourceName, KmsKeyIdentifier, DeadLetterConfig or LogConfig")
 	case !namePattern.MatchString(in.Name):
-		return nil, invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [/\\.\\-_A-Za-z0-9]+", clip(in.Name))
+		return nil, invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [/\\.\\-_A-Za-z0-9]+", wire.Clip(in.Name))
 	}
 	b := &bus{account: c.Account(), region: c.Region, name: in.Name, arn: s.busARN(c.Account(), c.Region, in.Name), description: in.Description}
 	for _, t := range in.Tags {
@@ -219,7 +219,7 @@ func (s *Service) PutStatement(c *authz.Call, busName, sid, statement string) er
 
 func (s *Service) putStatement(c *authz.Call, busName, sid, statement string) error {
 	if !sidPattern.MatchString(sid) {
-		return invalid("1 validation error detected: Value '%s' at 'statementId' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+", clip(sid))
+		return invalid("1 validation error detected: Value '%s' at 'statementId' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+", wire.Clip(sid))
 	}
 	var added map[string]any
 	if err := json.Unmarshal([]byte(statement), &added); err != nil {
@@ -282,7 +282,7 @@ func (s *Service) setPolicy(b *bus, text string) error {
 	for _, st := range d.Compiled.Source().Statements {
 		for _, action := range slices.Concat(st.Action, st.NotAction) {
 			if action != "*" && !strings.HasPrefix(strings.ToLower(action), "events:") {
-				return invalid("Parameter Policy is not valid. Reason: the action %s is none of EventBridge.", clip(action))
+				return invalid("Parameter Policy is not valid. Reason: the action %s is none of EventBridge.", wire.Clip(action))
 			}
 		}
 	}

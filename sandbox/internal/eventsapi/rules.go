@@ -76,7 +76,7 @@ func parsePattern(text string) (map[string][]string, error) {
 		switch name {
 		case "source", "detail-type", "account", "region":
 		default:
-			return nil, wire.NotImplemented("events", "event patterns with "+clip(name))
+			return nil, wire.NotImplemented("events", "event patterns with "+wire.Clip(name))
 		}
 		var values []string
 		if err := json.Unmarshal(raw, &values); err != nil {
@@ -94,7 +94,7 @@ func parsePattern(text string) (map[string][]string, error) {
 // authorising the action on the rule. The caller holds the lock.
 func (s *Service) rule(c *authz.Call, in RuleInput, action string, keys func(*iam.Context)) (*bus, *rule, error) {
 	if !rulePattern.MatchString(in.Name) {
-		return nil, nil, invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", clip(in.Name))
+		return nil, nil, invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", wire.Clip(in.Name))
 	}
 	b, arn, err := s.lookup(c, in.EventBusName)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *Service) PutRule(c *authz.Call, in *PutRuleInput) (*RuleOutput, error) 
 	case in.EventPattern == "":
 		return nil, invalid("Parameter(s) EventPattern or ScheduleExpression must be specified.")
 	case in.State != "" && in.State != "ENABLED" && in.State != "DISABLED":
-		return nil, wire.NotImplemented("events", "PutRule with State "+clip(in.State))
+		return nil, wire.NotImplemented("events", "PutRule with State "+wire.Clip(in.State))
 	}
 	pattern, err := parsePattern(in.EventPattern)
 	if err != nil {
@@ -254,7 +254,7 @@ func (s *Service) ListRules(c *authz.Call, in *ListRulesInput) (*ListRulesOutput
 		return nil, err
 	}
 	if b == nil || b.account != c.Account() {
-		return nil, notFound("Event bus %s does not exist.", clip(in.EventBusName))
+		return nil, notFound("Event bus %s does not exist.", wire.Clip(in.EventBusName))
 	}
 	out := &ListRulesOutput{Rules: []RuleEntry{}}
 	for _, r := range b.rules {
@@ -328,7 +328,7 @@ func pass(c *authz.Call, roleARN string) error {
 		return err
 	}
 	if _, err := c.AsServiceRole(roleARN, servicePrincipal, "events"); err != nil {
-		e := wire.BadRequest("ValidationException", "Provided role '%s' cannot be assumed by principal '%s'.", clip(roleARN), servicePrincipal)
+		e := wire.BadRequest("ValidationException", "Provided role '%s' cannot be assumed by principal '%s'.", wire.Clip(roleARN), servicePrincipal)
 		e.Cause = err
 		return e
 	}

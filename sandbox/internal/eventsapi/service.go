@@ -109,7 +109,7 @@ func (s *Service) lookup(c *authz.Call, name string) (*bus, string, error) {
 		arn, err := iam.ParseARN(name)
 		rest, ok := strings.CutPrefix(arn.Resource, "event-bus/")
 		if err != nil || arn.Service != "events" || !ok {
-			return nil, "", invalid("Parameter %s is not valid. Reason: Provided Arn is not in correct format.", clip(name))
+			return nil, "", invalid("Parameter %s is not valid. Reason: Provided Arn is not in correct format.", wire.Clip(name))
 		}
 		account, region, name = iam.AccountID(arn.Account), arn.Region, rest
 	}
@@ -159,21 +159,7 @@ func notFound(format string, args ...any) error {
 	return wire.BadRequest("ResourceNotFoundException", format, args...)
 }
 
-func (s *Service) newID() (string, error) {
-	var b [16]byte
-	if _, err := io.ReadFull(s.options.Random, b[:]); err != nil {
-		return "", err
-	}
-	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
-}
-
-func clip(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
-}
+func (s *Service) newID() (string, error) { return wire.NewUUID(s.options.Random) }
 
 // Overview shows the buses that were used.
 func (s *Service) Overview() []overview.Section {

@@ -175,11 +175,10 @@ func (s *Service) seal(c *authz.Call, x *stream, r *record) error {
 	}
 	keyID := x.keyID
 	if keyID == "alias/aws/kinesis" {
-		id, err := s.kms.ManagedKey(c, x.account, "kinesis")
-		if err != nil {
+		var err error
+		if keyID, err = s.kms.ManagedKey(c, x.account, "kinesis"); err != nil {
 			return err
 		}
-		keyID = "arn:" + x.partition + ":kms:" + x.region + ":" + string(x.account) + ":key/" + id
 	}
 	made, err := s.kms.GenerateDataKey(c.Forward(forwardedBy), &kmsapi.GenerateDataKeyInput{KeyID: keyID, KeySpec: "AES_256", EncryptionContext: x.encryptionContext()})
 	if err != nil {
@@ -334,7 +333,7 @@ func (x *stream) shard(id string) (*shard, error) {
 			return h, nil
 		}
 	}
-	return nil, wire.BadRequest("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist", clip(id), x.name, x.account)
+	return nil, wire.BadRequest("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist", wire.Clip(id), x.name, x.account)
 }
 
 // start returns the index of the first record to read.

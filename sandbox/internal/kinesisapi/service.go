@@ -153,7 +153,7 @@ func (s *Service) find(c *authz.Call, in named, action string, requestTags []dir
 		x = s.streams[p][name]
 	}
 	q := authz.Query{Action: "kinesis:" + action, ResourceAccount: p.account, RequestTags: requestTags,
-		Resource: "arn:" + s.partition(p.account) + ":kinesis:" + p.region + ":" + string(p.account) + ":stream/" + name}
+		Resource: "arn:" + s.directory.Partition(p.account) + ":kinesis:" + p.region + ":" + string(p.account) + ":stream/" + name}
 	if x != nil {
 		q.ResourceTags = x.tags
 		if x.policy != nil {
@@ -164,7 +164,7 @@ func (s *Service) find(c *authz.Call, in named, action string, requestTags []dir
 		return nil, err
 	}
 	if x == nil {
-		return nil, wire.BadRequest("ResourceNotFoundException", "Stream %s under account %s not found.", clip(name), p.account)
+		return nil, wire.BadRequest("ResourceNotFoundException", "Stream %s under account %s not found.", wire.Clip(name), p.account)
 	}
 	return x, nil
 }
@@ -196,7 +196,7 @@ func (s *Service) findConsumer(c *authz.Call, arn, action string) (*stream, *con
 		return nil, nil, err
 	}
 	if found == nil {
-		return nil, nil, wire.BadRequest("ResourceNotFoundException", "Consumer %s not found.", clip(arn))
+		return nil, nil, wire.BadRequest("ResourceNotFoundException", "Consumer %s not found.", wire.Clip(arn))
 	}
 	return x, found, nil
 }
@@ -207,27 +207,13 @@ func parseARN(text string) (account iam.AccountID, region, name string, err erro
 	arn, parseErr := iam.ParseARN(text)
 	name, ok := strings.CutPrefix(arn.Resource, "stream/")
 	if parseErr != nil || arn.Service != "kinesis" || !ok || name == "" {
-		return "", "", "", invalidArgument("%s is not the ARN of a stream or consumer", clip(text))
+		return "", "", "", invalidArgument("%s is not the ARN of a stream or consumer", wire.Clip(text))
 	}
 	return iam.AccountID(arn.Account), arn.Region, name, nil
 }
 
 func invalidArgument(format string, args ...any) error {
 	return wire.BadRequest("InvalidArgumentException", format, args...)
-}
-
-func (s *Service) partition(id iam.AccountID) string {
-	if a, ok := s.directory.Account(id); ok {
-		return a.Partition
-	}
-	return "aws"
-}
-
-func clip(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
 }
 
 // Overview shows the streams and how many records they hold.

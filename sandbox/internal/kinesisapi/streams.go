@@ -52,7 +52,7 @@ func (s *Service) CreateStream(c *authz.Call, in *CreateStreamInput) (*struct{},
 	if err != nil {
 		return nil, err
 	}
-	x := &stream{place: here(c), partition: s.partition(c.Account()), name: in.StreamName, created: c.Now, onDemand: onDemand, tags: tags, shards: newShards(count)}
+	x := &stream{place: here(c), partition: s.directory.Partition(c.Account()), name: in.StreamName, created: c.Now, onDemand: onDemand, tags: tags, shards: newShards(count)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := c.Authorize(authz.Query{Action: "kinesis:CreateStream", Resource: x.arn(), RequestTags: tags}); err != nil {
@@ -293,11 +293,8 @@ func (s *Service) AddTagsToStream(c *authz.Call, in *AddTagsToStreamInput) (*str
 	if err != nil {
 		return nil, err
 	}
-	merged := slices.DeleteFunc(slices.Clone(x.tags), func(old directory.Tag) bool {
-		_, again := in.Tags[old.Key]
-		return again
-	})
-	if merged = append(merged, tags...); len(merged) > maxTags {
+	merged := directory.SetTags(x.tags, tags)
+	if len(merged) > maxTags {
 		return nil, wire.BadRequest("LimitExceededException", "a stream has at most %d tags", maxTags)
 	}
 	x.tags = merged
@@ -318,7 +315,7 @@ func (s *Service) RemoveTagsFromStream(c *authz.Call, in *RemoveTagsFromStreamIn
 	if err != nil {
 		return nil, err
 	}
-	x.tags = slices.DeleteFunc(slices.Clone(x.tags), func(t directory.Tag) bool { return slices.Contains(in.TagKeys, t.Key) })
+	x.tags = directory.RemoveTags(x.tags, in.TagKeys)
 	return nil, nil
 }
 
@@ -400,12 +397,12 @@ func (s *Service) PutResourcePolicy(c *authz.Call, in *PolicyInput) (*struct{}, 
 	for _, st := range d.Compiled.Source().Statements {
 		for _, action := range slices.Concat(st.Action, st.NotAction) {
 			if action != "*" && !strings.HasPrefix(strings.ToLower(action), "kinesis:") {
-				return nil, invalidArgument("the action %s is none of Kinesis", clip(action))
+				return nil, invalidArgument("the action %s is none of Kinesis", wire.Clip(action))
 			}
 		}
 		for _, resource := range slices.Concat(st.Resource, st.NotResource) {
 			if !iam.MatchWildcard(resource, in.ResourceARN) {
-				return nil, invalidArgument("the resource %s is not %s", clip(resource), clip(in.ResourceARN))
+				return nil, invalidArgument("the resource %s is not %s", wire.Clip(resource), wire.Clip(in.ResourceARN))
 			}
 		}
 	}

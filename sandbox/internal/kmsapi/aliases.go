@@ -26,7 +26,7 @@ func checkAlias(name string) error {
 }
 
 func (s *Service) aliasARN(p place, name string) string {
-	return "arn:" + s.partition(p.account) + ":kms:" + p.region + ":" + string(p.account) + ":" + name
+	return "arn:" + s.directory.Partition(p.account) + ":kms:" + p.region + ":" + string(p.account) + ":" + name
 }
 
 // authorizeAlias asks for an action on an alias, which has no policy, and on

@@ -167,19 +167,15 @@ func (s *Service) newKey(p place, manager string, now time.Time) (*key, error) {
 		return nil, fmt.Errorf("account %s does not exist", p.account)
 	}
 	k := &key{place: p, partition: account.Partition, manager: manager, state: stateEnabled, created: now}
-	var id [16]byte
-	if _, err := io.ReadFull(s.random, id[:]); err != nil {
-		return nil, err
-	}
 	if _, err := io.ReadFull(s.random, k.material[:]); err != nil {
 		return nil, err
 	}
-	id[6], id[8] = id[6]&0x0F|0x40, id[8]&0x3F|0x80
-	k.id = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
-	return k, nil
+	var err error
+	k.id, err = wire.NewUUID(s.random)
+	return k, err
 }
 
-// ManagedKey returns the id of the account's AWS-managed key for a service
+// ManagedKey returns the ARN of the account's AWS-managed key for a service
 // ("secretsmanager"), making it at first use. Its policy lets the account's
 // principals use it through that service and nothing else, which is why nothing
 // encrypted with it can be shared with another account.
@@ -192,7 +188,7 @@ func (s *Service) ManagedKey(c *authz.Call, account iam.AccountID, service strin
 	p := place{account, c.Region}
 	r := s.in(p)
 	if a, ok := r.aliases[name]; ok {
-		return a.keyID, nil
+		return r.keys[a.keyID].arn(), nil
 	}
 	k, err := s.newKey(p, managedByAWS, c.Now)
 	if err != nil {
@@ -204,7 +200,7 @@ func (s *Service) ManagedKey(c *authz.Call, account iam.AccountID, service strin
 	}
 	r.keys[k.id] = k
 	r.aliases[name] = &alias{name: name, keyID: k.id, created: c.Now, updated: c.Now}
-	return k.id, nil
+	return k.arn(), nil
 }
 
 // KeyInput names a key.
@@ -458,7 +454,7 @@ func (s *Service) find(c *authz.Call, id string, from reach) (*key, error) {
 	if strings.HasPrefix(id, "arn:") {
 		arn, err := iam.ParseARN(id)
 		if err != nil || arn.Service != "kms" {
-			return nil, wire.BadRequest("InvalidArnException", "Invalid arn %s", clip(id))
+			return nil, wire.BadRequest("InvalidArnException", "Invalid arn %s", wire.Clip(id))
 		}
 		if arn.Region != c.Region {
 			return nil, wire.BadRequest("NotFoundException", "Invalid arn %s", arn.Region)
@@ -482,21 +478,7 @@ func (s *Service) find(c *authz.Call, id string, from reach) (*key, error) {
 		return nil, &wire.Error{Status: http.StatusBadRequest, Code: "AccessDeniedException",
 			Message: "User: " + c.CallerName() + " is not authorized to perform: kms:" + c.Operation + " on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access"}
 	case strings.HasPrefix(name, "alias/"):
-		return nil, wire.BadRequest("NotFoundException", "Alias arn:%s:kms:%s:%s:%s is not found.", s.partition(p.account), p.region, p.account, clip(name))
+		return nil, wire.BadRequest("NotFoundException", "Alias arn:%s:kms:%s:%s:%s is not found.", s.directory.Partition(p.account), p.region, p.account, wire.Clip(name))
 	}
-	return nil, wire.BadRequest("NotFoundException", "Key 'arn:%s:kms:%s:%s:key/%s' does not exist", s.partition(p.account), p.region, p.account, clip(name))
-}
-
-func (s *Service) partition(id iam.AccountID) string {
-	if a, ok := s.directory.Account(id); ok {
-		return a.Partition
-	}
-	return "aws"
-}
-
-func clip(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
+	return nil, wire.BadRequest("NotFoundException", "Key 'arn:%s:kms:%s:%s:key/%s' does not exist", s.directory.Partition(p.account), p.region, p.account, wire.Clip(name))
 }

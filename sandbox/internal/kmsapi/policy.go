@@ -91,7 +91,7 @@ func (s *Service) parsePolicy(text string, k *key) (*directory.Document, error) 
 	for _, st := range d.Compiled.Source().Statements {
 		for _, action := range slices.Concat(st.Action, st.NotAction) {
 			if action != "*" && !strings.HasPrefix(strings.ToLower(action), "kms:") {
-				return nil, wire.BadRequest("MalformedPolicyDocumentException", "the action %s is none of KMS", clip(action))
+				return nil, wire.BadRequest("MalformedPolicyDocumentException", "the action %s is none of KMS", wire.Clip(action))
 			}
 		}
 	}

@@ -57,10 +57,7 @@ func (s *Service) TagResource(c *authz.Call, in *TagResourceInput) (*struct{}, e
 	if err := c.Authorize(q); err != nil {
 		return nil, err
 	}
-	merged := slices.DeleteFunc(slices.Clone(k.tags), func(old directory.Tag) bool {
-		return slices.ContainsFunc(tags, func(t directory.Tag) bool { return t.Key == old.Key })
-	})
-	merged = append(merged, tags...)
+	merged := directory.SetTags(k.tags, tags)
 	if len(merged) > maxTags {
 		return nil, wire.BadRequest("LimitExceededException", "a key has at most %d tags", maxTags)
 	}
@@ -77,7 +74,7 @@ type UntagResourceInput struct {
 // UntagResource removes tags. Those that are not there do not matter.
 func (s *Service) UntagResource(c *authz.Call, in *UntagResourceInput) (*struct{}, error) {
 	return nil, s.change(c, in.KeyID, "kms:UntagResource", func(k *key) error {
-		k.tags = slices.DeleteFunc(slices.Clone(k.tags), func(t directory.Tag) bool { return slices.Contains(in.TagKeys, t.Key) })
+		k.tags = directory.RemoveTags(k.tags, in.TagKeys)
 		return nil
 	})
 }

@@ -134,7 +134,7 @@ func (s *Service) CreateFunction(c *authz.Call, in *CreateFunctionInput) (*Confi
 		name = m[4]
 	}
 	if !namePattern.MatchString(name) {
-		return nil, wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+", clip(in.FunctionName))
+		return nil, wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+", wire.Clip(in.FunctionName))
 	}
 	if err := in.check("CreateFunction"); err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (s *Service) CreateFunction(c *authz.Call, in *CreateFunctionInput) (*Confi
 func (s *Service) pass(c *authz.Call, f *function, roleARN string) error {
 	role, err := iam.ParseRoleARN(roleARN)
 	if err != nil {
-		return wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'role' failed to satisfy constraint: Member must be the ARN of a role", clip(roleARN))
+		return wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'role' failed to satisfy constraint: Member must be the ARN of a role", wire.Clip(roleARN))
 	}
 	if role.Account != f.account {
 		return wire.Errorf(http.StatusForbidden, "AccessDeniedException", "Cross-account pass role is not allowed.")
@@ -458,7 +458,7 @@ func (s *Service) UntagResource(c *authz.Call, arn string, keys []string) error 
 	if err != nil {
 		return err
 	}
-	f.tags = slices.DeleteFunc(slices.Clone(f.tags), func(t directory.Tag) bool { return slices.Contains(keys, t.Key) })
+	f.tags = directory.RemoveTags(f.tags, keys)
 	return nil
 }
 

@@ -52,7 +52,7 @@ func (s *Service) serveInvoke(c *authz.Call, r *request) (*answer, error) {
 		}
 		return nothing()
 	default:
-		return nil, invalid("Invocation type %s is none of RequestResponse, Event and DryRun", clip(kind))
+		return nil, invalid("Invocation type %s is none of RequestResponse, Event and DryRun", wire.Clip(kind))
 	}
 }
 

@@ -71,13 +71,13 @@ func (s *Service) serveAddPermission(c *authz.Call, r *request) (*answer, error)
 func (s *Service) AddPermission(c *authz.Call, in *AddPermissionInput) (string, error) {
 	switch {
 	case !sidPattern.MatchString(in.StatementID):
-		return "", wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'statementId' failed to satisfy constraint: Member must satisfy regular expression pattern: ([a-zA-Z0-9-_]+)", clip(in.StatementID))
+		return "", wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'statementId' failed to satisfy constraint: Member must satisfy regular expression pattern: ([a-zA-Z0-9-_]+)", wire.Clip(in.StatementID))
 	case !actionPattern.MatchString(in.Action):
-		return "", wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'action' failed to satisfy constraint: Member must satisfy regular expression pattern: (lambda:[*]|lambda:[a-zA-Z]+|[*])", clip(in.Action))
+		return "", wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'action' failed to satisfy constraint: Member must satisfy regular expression pattern: (lambda:[*]|lambda:[a-zA-Z]+|[*])", wire.Clip(in.Action))
 	case in.Principal == "":
 		return "", wire.BadRequest("ValidationException", "1 validation error detected: Value at 'principal' failed to satisfy constraint: Member must not be null")
 	case in.FunctionURLAuthType != "" && in.FunctionURLAuthType != "NONE" && in.FunctionURLAuthType != "AWS_IAM":
-		return "", wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'functionUrlAuthType' failed to satisfy constraint: Member must satisfy enum value set: [NONE, AWS_IAM]", clip(in.FunctionURLAuthType))
+		return "", wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'functionUrlAuthType' failed to satisfy constraint: Member must satisfy enum value set: [NONE, AWS_IAM]", wire.Clip(in.FunctionURLAuthType))
 	case in.FunctionURLAuthType != "" && in.Action != "lambda:InvokeFunctionUrl":
 		return "", invalid("FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action")
 	}
@@ -237,7 +237,7 @@ func (s *Service) RemovePermission(c *authz.Call, functionName, sid, revisionID 
 	}
 	i := slices.IndexFunc(f.statements, func(st statement) bool { return st.Sid == sid })
 	if i < 0 {
-		return notFound("Statement %s is not found in resource policy.", clip(sid))
+		return notFound("Statement %s is not found in resource policy.", wire.Clip(sid))
 	}
 	return s.setPolicy(f, slices.Delete(slices.Clone(f.statements), i, i+1))
 }

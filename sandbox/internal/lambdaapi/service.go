@@ -200,7 +200,7 @@ func (s *Service) dispatch(r *http.Request, c *authz.Call) (*answer, error) {
 		}
 		return op.serve(s, c, in)
 	}
-	return nil, wire.NotImplemented("lambda", r.Method+" "+clip(path))
+	return nil, wire.NotImplemented("lambda", r.Method+" "+wire.Clip(path))
 }
 
 // match compares a path with a pattern and returns what the stars stand for.
@@ -253,7 +253,7 @@ var referencePattern = regexp.MustCompile(`^(?:arn:(aws[a-zA-Z-]*):lambda:([a-z0
 func (s *Service) functionARN(c *authz.Call, reference, qualifier string) (string, error) {
 	m := referencePattern.FindStringSubmatch(reference)
 	if m == nil {
-		return "", wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must be a function's name or ARN", clip(reference))
+		return "", wire.BadRequest("ValidationException", "1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must be a function's name or ARN", wire.Clip(reference))
 	}
 	if m[5] != "" || qualifier != "" {
 		return "", wire.NotImplemented("lambda", "versions and aliases of functions")
@@ -304,14 +304,7 @@ func (s *Service) find(c *authz.Call, reference, action string, more func(*authz
 	return f, nil
 }
 
-func (s *Service) newID() (string, error) {
-	var b [16]byte
-	if _, err := io.ReadFull(s.options.Random, b[:]); err != nil {
-		return "", err
-	}
-	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
-}
+func (s *Service) newID() (string, error) { return wire.NewUUID(s.options.Random) }
 
 // revision identifies a state of something by its content.
 func revision(parts ...string) string {
@@ -323,13 +316,6 @@ func revision(parts ...string) string {
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-func clip(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
 }
 
 // Overview shows the functions and the event source mappings.

@@ -101,7 +101,7 @@ func (t *Table[S]) Serve(s S, w http.ResponseWriter, r *http.Request, c *authz.C
 		wire.WriteJSONError(w, c.RequestID, Refusal(err))
 		return
 	}
-	wire.WriteJSONError(w, c.RequestID, wire.NotImplemented(t.Service, r.Method+" "+clip(r.URL.Path)))
+	wire.WriteJSONError(w, c.RequestID, wire.NotImplemented(t.Service, r.Method+" "+wire.Clip(r.URL.Path)))
 }
 
 // Refusal words an error as these services answer it: the one AccessDenied of
@@ -114,13 +114,6 @@ func Refusal(err error) *wire.Error {
 	denied := *e
 	denied.Code, denied.Status = "AccessDeniedException", http.StatusForbidden
 	return &denied
-}
-
-func clip(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
 }
 
 // A route is where an operation is found.
@@ -197,7 +190,7 @@ func (r *request) fill(in reflect.Value) error {
 			continue
 		}
 		if err := set(in.FieldByIndex(field.Index), values); err != nil {
-			return wire.BadRequest("SerializationException", "%s can not be converted to the type of member %s", clip(values[0]), name)
+			return wire.BadRequest("SerializationException", "%s can not be converted to the type of member %s", wire.Clip(values[0]), name)
 		}
 	}
 	return nil

@@ -167,10 +167,7 @@ func (s *Service) TagResource(c *authz.Call, in *TagResourceInput) (*struct{}, e
 	if err != nil {
 		return nil, err
 	}
-	merged := slices.DeleteFunc(slices.Clone(x.tags), func(old directory.Tag) bool {
-		return slices.ContainsFunc(tags, func(t directory.Tag) bool { return t.Key == old.Key })
-	})
-	merged = append(merged, tags...)
+	merged := directory.SetTags(x.tags, tags)
 	if len(merged) > maxTags {
 		return nil, invalidParameter("a secret has at most %d tags", maxTags)
 	}
@@ -192,6 +189,6 @@ func (s *Service) UntagResource(c *authz.Call, in *UntagResourceInput) (*struct{
 	if err != nil {
 		return nil, err
 	}
-	x.tags = slices.DeleteFunc(slices.Clone(x.tags), func(t directory.Tag) bool { return slices.Contains(in.TagKeys, t.Key) })
+	x.tags = directory.RemoveTags(x.tags, in.TagKeys)
 	return nil, nil
 }

@@ -53,7 +53,7 @@ func (s *Service) seal(c *authz.Call, x *secret, v value, id string) (*version, 
 	keyID := x.keyID
 	if keyID == "" {
 		var err error
-		if keyID, err = s.managedKeyARN(c, x); err != nil {
+		if keyID, err = s.kms.ManagedKey(c, x.account, "secretsmanager"); err != nil {
 			return nil, err
 		}
 	}
@@ -100,14 +100,6 @@ func (s *Service) open(c *authz.Call, x *secret, v *version) ([]byte, error) {
 		return nil, fmt.Errorf("opening a secret version: %w", err)
 	}
 	return plaintext, nil
-}
-
-func (s *Service) managedKeyARN(c *authz.Call, x *secret) (string, error) {
-	id, err := s.kms.ManagedKey(c, x.account, "secretsmanager")
-	if err != nil {
-		return "", err
-	}
-	return "arn:" + x.partition + ":kms:" + x.region + ":" + string(x.account) + ":key/" + id, nil
 }
 
 func newAEAD(key []byte) (cipher.AEAD, error) {
@@ -318,14 +310,7 @@ func (x *secret) move(stage string, to *version) {
 	}
 }
 
-func (s *Service) newID() (string, error) {
-	var b [16]byte
-	if _, err := io.ReadFull(s.random, b[:]); err != nil {
-		return "", err
-	}
-	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
-}
+func (s *Service) newID() (string, error) { return wire.NewUUID(s.random) }
 
 // ListSecretVersionIDsInput names a secret.
 type ListSecretVersionIDsInput struct {

@@ -70,14 +70,14 @@ func (s *Service) parsePolicy(t *topic, text string) (*directory.Document, error
 		for _, action := range slices.Concat(st.Action, st.NotAction) {
 			name, ok := strings.CutPrefix(strings.ToLower(action), "sns:")
 			if !ok || !validActions[name] {
-				return nil, invalidParameter("Policy statement action out of service scope! (%s)", clip(action))
+				return nil, invalidParameter("Policy statement action out of service scope! (%s)", wire.Clip(action))
 			}
 		}
 		if len(st.Resource) != 1 {
 			return nil, invalidParameter("Policy statement must apply to a single resource!")
 		}
 		if st.Resource[0] != t.arn {
-			return nil, invalidParameter("Policy Error: the resource %s is not this topic", clip(st.Resource[0]))
+			return nil, invalidParameter("Policy Error: the resource %s is not this topic", wire.Clip(st.Resource[0]))
 		}
 	}
 	if principals > maxPolicyPrincipals {

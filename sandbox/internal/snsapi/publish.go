@@ -152,14 +152,14 @@ func (s *Service) accept(c *authz.Call, t *topic, m *Message) (*delivery, error)
 		d.attributes = make(map[string]sqsapi.Attribute)
 		for name, a := range m.MessageAttributes {
 			if !attributePattern.MatchString(a.DataType) {
-				return nil, wire.BadRequest("ParameterValueInvalid", "The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", clip(name))
+				return nil, wire.BadRequest("ParameterValueInvalid", "The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", wire.Clip(name))
 			}
 			converted := sqsapi.Attribute{DataType: a.DataType, StringValue: a.StringValue}
 			value := a.BinaryValue
 			if a.StringValue != nil {
 				value = *a.StringValue
 			} else if converted.BinaryValue, err = base64.StdEncoding.DecodeString(a.BinaryValue); err != nil || value == "" {
-				return nil, wire.BadRequest("ParameterValueInvalid", "The message attribute '%s' must contain non-empty message attribute value.", clip(name))
+				return nil, wire.BadRequest("ParameterValueInvalid", "The message attribute '%s' must contain non-empty message attribute value.", wire.Clip(name))
 			}
 			d.attributes[name] = converted
 			shown[name] = map[string]string{"Type": a.DataType, "Value": value}
@@ -173,13 +173,12 @@ func (s *Service) seal(c *authz.Call, t *topic) error {
 	if t.keyID == "" {
 		return nil
 	}
-	keyID, partition := t.keyID, s.partition(t.account)
+	keyID := t.keyID
 	if keyID == "alias/aws/sns" {
-		id, err := s.options.KMS.ManagedKey(c, t.account, "sns")
-		if err != nil {
+		var err error
+		if keyID, err = s.options.KMS.ManagedKey(c, t.account, "sns"); err != nil {
 			return err
 		}
-		keyID = "arn:" + partition + ":kms:" + t.region + ":" + string(t.account) + ":key/" + id
 	}
 	about := map[string]string{"aws:sns:topicArn": t.arn}
 	made, err := s.options.KMS.GenerateDataKey(c.Forward(servicePrincipal), &kmsapi.GenerateDataKeyInput{KeyID: keyID, KeySpec: "AES_256", EncryptionContext: about})

@@ -149,7 +149,7 @@ func (s *Service) dispatch(c *authz.Call, action string, form url.Values) (any, 
 		}
 		return op.serve(s, c, form)
 	}
-	return nil, wire.BadRequest("InvalidAction", "Could not find operation %s for version %s", clip(action), clip(form.Get("Version")))
+	return nil, wire.BadRequest("InvalidAction", "Could not find operation %s for version %s", wire.Clip(action), wire.Clip(form.Get("Version")))
 }
 
 type topic struct {
@@ -200,28 +200,7 @@ func invalidParameter(format string, args ...any) error {
 	return wire.BadRequest("InvalidParameter", "Invalid parameter: "+format, args...)
 }
 
-func (s *Service) newID() (string, error) {
-	var b [16]byte
-	if _, err := io.ReadFull(s.options.Random, b[:]); err != nil {
-		return "", err
-	}
-	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
-}
-
-func (s *Service) partition(id iam.AccountID) string {
-	if a, ok := s.options.Directory.Account(id); ok {
-		return a.Partition
-	}
-	return "aws"
-}
-
-func clip(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
-}
+func (s *Service) newID() (string, error) { return wire.NewUUID(s.options.Random) }
 
 // timestamp is a time as SNS writes it into messages.
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -95,7 +95,7 @@ func (s *Service) newSubscription(c *authz.Call, t *topic, in *SubscribeInput) (
 	case "http", "https", "email", "email-json", "sms", "application", "firehose":
 		return nil, wire.NotImplemented("sns", "Subscribe with protocol "+in.Protocol)
 	default:
-		return nil, invalidParameter("Amazon SNS does not support this protocol string: %s", clip(in.Protocol))
+		return nil, invalidParameter("Amazon SNS does not support this protocol string: %s", wire.Clip(in.Protocol))
 	}
 	endpoint, err := iam.ParseARN(in.Endpoint)
 	switch _, bad := sqsapi.URLOf(in.Endpoint); {
@@ -138,7 +138,7 @@ func (sub *subscription) set(name, value string) error {
 	case "RawMessageDelivery":
 		raw, err := strconv.ParseBool(value)
 		if err != nil {
-			return invalidParameter("Attributes Reason: RawMessageDelivery: Invalid value [%s]. Must be true or false.", clip(value))
+			return invalidParameter("Attributes Reason: RawMessageDelivery: Invalid value [%s]. Must be true or false.", wire.Clip(value))
 		}
 		sub.raw = raw
 	case "FilterPolicy", "FilterPolicyScope", "DeliveryPolicy", "RedrivePolicy", "ReplayPolicy", "SubscriptionRoleArn":

@@ -45,7 +45,7 @@ func (s *Service) CreateTopic(c *authz.Call, in *CreateTopicInput) (*TopicInput,
 		return nil, err
 	}
 	t := &topic{account: c.Account(), region: c.Region, name: in.Name, tags: tags}
-	t.arn = "arn:" + s.partition(t.account) + ":sns:" + t.region + ":" + string(t.account) + ":" + t.name
+	t.arn = "arn:" + s.options.Directory.Partition(t.account) + ":sns:" + t.region + ":" + string(t.account) + ":" + t.name
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, action := range []string{"sns:CreateTopic", "sns:TagResource"} {
@@ -277,7 +277,7 @@ func (s *Service) UntagResource(c *authz.Call, in *UntagResourceInput) (*struct{
 	if err != nil {
 		return nil, tagFailure(err)
 	}
-	t.tags = slices.DeleteFunc(slices.Clone(t.tags), func(tag directory.Tag) bool { return slices.Contains(in.TagKeys, tag.Key) })
+	t.tags = directory.RemoveTags(t.tags, in.TagKeys)
 	return &struct{}{}, nil
 }
 

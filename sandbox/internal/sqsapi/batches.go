@@ -23,7 +23,7 @@ func checkBatch(ids []string) error {
 	seen := make(map[string]bool)
 	for _, id := range ids {
 		if seen[id] {
-			return wire.BadRequest("BatchEntryIdsNotDistinct", "Id %s repeated.", clip(id))
+			return wire.BadRequest("BatchEntryIdsNotDistinct", "Id %s repeated.", wire.Clip(id))
 		}
 		if !namePattern.MatchString(id) {
 			return wire.BadRequest("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")

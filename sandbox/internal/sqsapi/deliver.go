@@ -11,7 +11,7 @@ import (
 func URLOf(arn string) (string, error) {
 	parsed, err := iam.ParseARN(arn)
 	if err != nil || parsed.Service != "sqs" || !namePattern.MatchString(parsed.Resource) {
-		return "", wire.BadRequest("InvalidAddress", "%s is not the ARN of a queue", clip(arn))
+		return "", wire.BadRequest("InvalidAddress", "%s is not the ARN of a queue", wire.Clip(arn))
 	}
 	q := queue{place: place{iam.AccountID(parsed.Account), parsed.Region}, name: parsed.Resource}
 	return q.url(), nil

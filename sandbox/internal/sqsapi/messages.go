@@ -4,8 +4,6 @@ import (
 	"crypto/md5" //nolint:gosec // SQS's checksum for transport, not a protection
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
-	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -100,7 +98,7 @@ func (s *Service) send(c *authz.Call, q *queue, in *SendMessageInput) (*SendMess
 			size += len(*a.StringValue)
 		}
 		if !attributePattern.MatchString(a.DataType) {
-			return nil, wire.BadRequest("InvalidParameterValue", "The type of message (user) attribute '%s' is invalid. You must use only the following supported type prefixes: Binary, Number, String.", clip(name))
+			return nil, wire.BadRequest("InvalidParameterValue", "The type of message (user) attribute '%s' is invalid. You must use only the following supported type prefixes: Binary, Number, String.", wire.Clip(name))
 		}
 	}
 	switch limit := q.number("MaximumMessageSize"); {
@@ -150,11 +148,10 @@ func (s *Service) seal(c *authz.Call, q *queue, m *message) error {
 		return nil
 	}
 	if keyID == "alias/aws/sqs" {
-		id, err := s.kms.ManagedKey(c, q.account, "sqs")
-		if err != nil {
+		var err error
+		if keyID, err = s.kms.ManagedKey(c, q.account, "sqs"); err != nil {
 			return err
 		}
-		keyID = "arn:" + q.partition + ":kms:" + q.region + ":" + string(q.account) + ":key/" + id
 	}
 	made, err := s.kms.GenerateDataKey(c.Forward(forwardedBy), &kmsapi.GenerateDataKeyInput{
 		KeyID: keyID, KeySpec: "AES_256", EncryptionContext: q.encryptionContext(),
@@ -198,14 +195,7 @@ func keyFailure(err error) error {
 	return &e
 }
 
-func (s *Service) newID() (string, error) {
-	var b [16]byte
-	if _, err := io.ReadFull(s.random, b[:]); err != nil {
-		return "", err
-	}
-	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
-}
+func (s *Service) newID() (string, error) { return wire.NewUUID(s.random) }
 
 func digest(b []byte) string {
 	sum := md5.Sum(b) //nolint:gosec // what SQS answers
@@ -398,7 +388,7 @@ func (q *queue) remove(receipt string) error {
 }
 
 func invalidReceipt(receipt string) error {
-	return wire.BadRequest("ReceiptHandleIsInvalid", "The input receipt handle %q is not a valid receipt handle.", clip(receipt))
+	return wire.BadRequest("ReceiptHandleIsInvalid", "The input receipt handle %q is not a valid receipt handle.", wire.Clip(receipt))
 }
 
 // ChangeMessageVisibilityInput is the input of ChangeMessageVisibility.

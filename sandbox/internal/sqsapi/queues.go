@@ -52,7 +52,7 @@ func (s *Service) CreateQueue(c *authz.Call, in *CreateQueueInput) (*QueueURLOut
 		return nil, err
 	}
 	q := &queue{
-		place: here(c), partition: s.partition(c.Account()), name: in.QueueName, created: c.Now, changed: c.Now,
+		place: here(c), partition: s.directory.Partition(c.Account()), name: in.QueueName, created: c.Now, changed: c.Now,
 		attributes: make(map[string]string), tags: tags, arrived: make(chan struct{}),
 	}
 	s.mu.Lock()
@@ -71,7 +71,7 @@ func (s *Service) CreateQueue(c *authz.Call, in *CreateQueueInput) (*QueueURLOut
 	if old := s.queues[q.place][q.name]; old != nil {
 		for name, value := range in.Attributes {
 			if s.attribute(old, name) != s.attribute(q, name) {
-				return nil, wire.BadRequest("QueueNameExists", "A queue already exists with the same name and a different value for attribute %s (%s)", name, clip(value))
+				return nil, wire.BadRequest("QueueNameExists", "A queue already exists with the same name and a different value for attribute %s (%s)", name, wire.Clip(value))
 			}
 		}
 		return &QueueURLOutput{old.url()}, nil
@@ -108,7 +108,7 @@ func (s *Service) set(q *queue, attributes map[string]string) error {
 		case name == "RedrivePolicy", name == "RedriveAllowPolicy":
 			return wire.NotImplemented("sqs", "queues with "+name)
 		default:
-			return wire.BadRequest("InvalidAttributeName", "Unknown Attribute %s.", clip(name))
+			return wire.BadRequest("InvalidAttributeName", "Unknown Attribute %s.", wire.Clip(name))
 		}
 	}
 	q.attributes, q.policy = changed, policy
@@ -156,12 +156,12 @@ func (s *Service) parsePolicy(q *queue, text string) (*directory.Document, error
 		}
 		for _, action := range slices.Concat(st.Action, st.NotAction) {
 			if action != "*" && !strings.HasPrefix(strings.ToLower(action), "sqs:") {
-				return nil, wire.BadRequest("InvalidAttributeValue", "Invalid value for the parameter Policy. The action %s is none of SQS.", clip(action))
+				return nil, wire.BadRequest("InvalidAttributeValue", "Invalid value for the parameter Policy. The action %s is none of SQS.", wire.Clip(action))
 			}
 		}
 		for _, resource := range slices.Concat(st.Resource, st.NotResource) {
 			if !iam.MatchWildcard(resource, q.arn()) {
-				return nil, wire.BadRequest("InvalidAttributeValue", "Invalid value for the parameter Policy. The resource %s is not this queue.", clip(resource))
+				return nil, wire.BadRequest("InvalidAttributeValue", "Invalid value for the parameter Policy. The resource %s is not this queue.", wire.Clip(resource))
 			}
 		}
 	}
@@ -254,7 +254,7 @@ type ListQueuesOutput struct {
 
 // ListQueues lists the account's queues.
 func (s *Service) ListQueues(c *authz.Call, in *ListQueuesInput) (*ListQueuesOutput, error) {
-	all := "arn:" + s.partition(c.Account()) + ":sqs:" + c.Region + ":" + string(c.Account()) + ":"
+	all := "arn:" + s.directory.Partition(c.Account()) + ":sqs:" + c.Region + ":" + string(c.Account()) + ":"
 	if err := c.Authorize(authz.Query{Action: "sqs:ListQueues", Resource: all}); err != nil {
 		return nil, err
 	}
@@ -313,7 +313,7 @@ func (s *Service) GetQueueAttributes(c *authz.Call, in *GetQueueAttributesInput)
 			continue
 		}
 		if !settable(name) {
-			return nil, wire.BadRequest("InvalidAttributeName", "Unknown Attribute %s.", clip(name))
+			return nil, wire.BadRequest("InvalidAttributeName", "Unknown Attribute %s.", wire.Clip(name))
 		}
 	}
 	return out, nil
@@ -403,11 +403,8 @@ func (s *Service) TagQueue(c *authz.Call, in *TagQueueInput) (*struct{}, error) 
 	if err != nil {
 		return nil, err
 	}
-	merged := slices.DeleteFunc(slices.Clone(q.tags), func(old directory.Tag) bool {
-		_, again := in.Tags[old.Key]
-		return again
-	})
-	if merged = append(merged, tags...); len(merged) > maxTags {
+	merged := directory.SetTags(q.tags, tags)
+	if len(merged) > maxTags {
 		return nil, overLimit("a queue has at most %d tags", maxTags)
 	}
 	q.tags = merged
@@ -428,7 +425,7 @@ func (s *Service) UntagQueue(c *authz.Call, in *UntagQueueInput) (*struct{}, err
 	if err != nil {
 		return nil, err
 	}
-	q.tags = slices.DeleteFunc(slices.Clone(q.tags), func(t directory.Tag) bool { return slices.Contains(in.TagKeys, t.Key) })
+	q.tags = directory.RemoveTags(q.tags, in.TagKeys)
 	return nil, nil
 }
 

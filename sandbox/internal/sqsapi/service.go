@@ -151,7 +151,7 @@ func (s *Service) find(c *authz.Call, queueURL, action string, requestTags []dir
 }
 
 func invalidAddress(queueURL string) error {
-	return wire.BadRequest("InvalidAddress", "The address %s is not valid for this endpoint.", clip(queueURL))
+	return wire.BadRequest("InvalidAddress", "The address %s is not valid for this endpoint.", wire.Clip(queueURL))
 }
 
 func (s *Service) named(c *authz.Call, p place, name, action string, requestTags []directory.Tag) (*queue, error) {
@@ -168,7 +168,7 @@ func (s *Service) named(c *authz.Call, p place, name, action string, requestTags
 			ask.ResourcePolicy = nil
 		}
 	} else {
-		ask.Resource = "arn:" + s.partition(p.account) + ":sqs:" + p.region + ":" + string(p.account) + ":" + name
+		ask.Resource = "arn:" + s.directory.Partition(p.account) + ":sqs:" + p.region + ":" + string(p.account) + ":" + name
 	}
 	if err := c.Authorize(ask); err != nil {
 		return nil, err
@@ -189,20 +189,6 @@ func withinAccount(action string) bool {
 		return true
 	}
 	return false
-}
-
-func (s *Service) partition(id iam.AccountID) string {
-	if a, ok := s.directory.Account(id); ok {
-		return a.Partition
-	}
-	return "aws"
-}
-
-func clip(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
 }
 
 // Overview shows the queues and how many messages they hold.

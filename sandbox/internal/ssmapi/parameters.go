@@ -84,7 +84,7 @@ func (s *Service) PutParameter(c *authz.Call, in *PutParameterInput) (*PutParame
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.parameters[here(c)][in.Name]
-	q := authz.Query{Action: "ssm:PutParameter", Resource: arnOf(s.partition(c.Account()), here(c), in.Name), RequestTags: tags,
+	q := authz.Query{Action: "ssm:PutParameter", Resource: arnOf(s.directory.Partition(c.Account()), here(c), in.Name), RequestTags: tags,
 		Context: func(ctx *iam.Context) { ctx.Set("ssm:Overwrite", strconv.FormatBool(in.Overwrite)) }}
 	if p != nil {
 		q.ResourceTags = p.tags
@@ -111,7 +111,7 @@ func (s *Service) PutParameter(c *authz.Call, in *PutParameterInput) (*PutParame
 	v := version{kind: kind, value: in.Value, description: in.Description, changed: c.Now, by: c.CallerName()}
 	fresh := p
 	if p == nil {
-		fresh = &parameter{place: here(c), partition: s.partition(c.Account()), name: in.Name, tags: tags}
+		fresh = &parameter{place: here(c), partition: s.directory.Partition(c.Account()), name: in.Name, tags: tags}
 	}
 	if kind == kindSecureString {
 		if v.keyID, v.value, err = s.seal(c, fresh, in.KeyID, in.Value); err != nil {
@@ -218,7 +218,7 @@ func (s *Service) GetParameter(c *authz.Call, in *GetParameterInput) (*GetParame
 func (s *Service) get(c *authz.Call, operation, name string, decrypt bool) (*Parameter, error) {
 	name, selector := s.split(c, name)
 	p := s.parameters[here(c)][name]
-	q := authz.Query{Action: "ssm:" + operation, Resource: arnOf(s.partition(c.Account()), here(c), name)}
+	q := authz.Query{Action: "ssm:" + operation, Resource: arnOf(s.directory.Partition(c.Account()), here(c), name)}
 	if p != nil {
 		q.ResourceTags = p.tags
 	}
@@ -256,7 +256,7 @@ func (s *Service) shown(c *authz.Call, p *parameter, number int, selector string
 
 // split takes the version off a name, and the ARN around it.
 func (s *Service) split(c *authz.Call, name string) (bare, selector string) {
-	own := strings.TrimSuffix(arnOf(s.partition(c.Account()), here(c), ""), "/")
+	own := strings.TrimSuffix(arnOf(s.directory.Partition(c.Account()), here(c), ""), "/")
 	if rest, ok := strings.CutPrefix(name, own); ok {
 		name = rest
 		bare, selector, _ = strings.Cut(name, ":")
@@ -330,7 +330,7 @@ func (s *Service) GetParametersByPath(c *authz.Call, in *GetParametersByPathInpu
 	if !strings.HasPrefix(in.Path, "/") {
 		return nil, wire.BadRequest("ValidationException", "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\".")
 	}
-	err := c.Authorize(authz.Query{Action: "ssm:GetParametersByPath", Resource: arnOf(s.partition(c.Account()), here(c), strings.TrimSuffix(in.Path, "/")),
+	err := c.Authorize(authz.Query{Action: "ssm:GetParametersByPath", Resource: arnOf(s.directory.Partition(c.Account()), here(c), strings.TrimSuffix(in.Path, "/")),
 		Context: func(ctx *iam.Context) { ctx.Set("ssm:Recursive", strconv.FormatBool(in.Recursive)) }})
 	if err != nil {
 		return nil, err
@@ -434,7 +434,7 @@ func (s *Service) DeleteParameter(c *authz.Call, in *DeleteParameterInput) (*str
 
 func (s *Service) remove(c *authz.Call, action, name string) (bool, error) {
 	p, found := s.parameters[here(c)][name]
-	q := authz.Query{Action: action, Resource: arnOf(s.partition(c.Account()), here(c), name)}
+	q := authz.Query{Action: action, Resource: arnOf(s.directory.Partition(c.Account()), here(c), name)}
 	if found {
 		q.ResourceTags = p.tags
 	}

@@ -92,13 +92,6 @@ func (p *parameter) arn() string { return arnOf(p.partition, p.place, p.name) }
 
 func (p *parameter) current() version { return p.versions[len(p.versions)-1] }
 
-func (s *Service) partition(account iam.AccountID) string {
-	if a, ok := s.directory.Account(account); ok {
-		return a.Partition
-	}
-	return "aws"
-}
-
 // Overview shows the parameters' names, and no values.
 func (s *Service) Overview() []overview.Section {
 	s.mu.RLock()

@@ -1,7 +1,6 @@
 package ssmapi
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
@@ -44,7 +43,7 @@ func (s *Service) tagged(c *authz.Call, in *TagsInput, action string, tags []dir
 		return nil, wire.NotImplemented("ssm", action+" of anything but a Parameter")
 	}
 	p := s.parameters[here(c)][in.ResourceID]
-	q := authz.Query{Action: "ssm:" + action, Resource: arnOf(s.partition(c.Account()), here(c), in.ResourceID), RequestTags: tags}
+	q := authz.Query{Action: "ssm:" + action, Resource: arnOf(s.directory.Partition(c.Account()), here(c), in.ResourceID), RequestTags: tags}
 	if p != nil {
 		q.ResourceTags = p.tags
 	}
@@ -69,10 +68,8 @@ func (s *Service) AddTagsToResource(c *authz.Call, in *TagsInput) (*struct{}, er
 	if err != nil {
 		return nil, err
 	}
-	merged := slices.DeleteFunc(slices.Clone(p.tags), func(old directory.Tag) bool {
-		return slices.ContainsFunc(tags, func(t directory.Tag) bool { return t.Key == old.Key })
-	})
-	if merged = append(merged, tags...); len(merged) > maxTags {
+	merged := directory.SetTags(p.tags, tags)
+	if len(merged) > maxTags {
 		return nil, wire.BadRequest("TooManyTagsError", "a parameter has at most %d tags", maxTags)
 	}
 	p.tags = merged
@@ -87,7 +84,7 @@ func (s *Service) RemoveTagsFromResource(c *authz.Call, in *TagsInput) (*struct{
 	if err != nil {
 		return nil, err
 	}
-	p.tags = slices.DeleteFunc(slices.Clone(p.tags), func(t directory.Tag) bool { return slices.Contains(in.TagKeys, t.Key) })
+	p.tags = directory.RemoveTags(p.tags, in.TagKeys)
 	return nil, nil
 }
 

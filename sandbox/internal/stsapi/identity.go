@@ -56,7 +56,7 @@ func (s *Service) GetAccessKeyInfo(c *authz.Call, in *GetAccessKeyInfoInput) (*G
 	}
 	account, ok := accountOfKey(*in.AccessKeyId)
 	if !ok {
-		return nil, invalid("Invalid access key id: %s", clip(*in.AccessKeyId))
+		return nil, invalid("Invalid access key id: %s", wire.Clip(*in.AccessKeyId))
 	}
 	return &GetAccessKeyInfoOutput{Account: string(account)}, nil
 }

@@ -24,11 +24,11 @@ func (v *violations) checkTags(tags []directory.Tag) {
 		v.check(tagText("tags", i+1, "key", 1, 128, tagKeyPattern, `[\p{L}\p{Z}\p{N}_.:/=+\-@]+`), &tag.Key)
 		v.check(tagText("tags", i+1, "value", 0, 256, tagValuePattern, `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`), &tag.Value)
 		if strings.HasPrefix(strings.ToLower(tag.Key), "aws:") {
-			v.add("tags", "'"+clip(tag.Key)+"'", "not begin with the reserved prefix aws:")
+			v.add("tags", "'"+wire.Clip(tag.Key)+"'", "not begin with the reserved prefix aws:")
 		}
 		for _, earlier := range tags[:i] {
 			if strings.EqualFold(earlier.Key, tag.Key) {
-				v.add("tags", "'"+clip(tag.Key)+"'", "be unique: tag keys are case insensitive")
+				v.add("tags", "'"+wire.Clip(tag.Key)+"'", "be unique: tag keys are case insensitive")
 				break
 			}
 		}
@@ -103,11 +103,11 @@ func (s *session) limit(view directory.View, role *directory.Role, in *AssumeRol
 func managedPolicy(view directory.View, role *directory.Role, arn string) (*eval.Policy, error) {
 	parsed, err := iam.ParseARN(arn)
 	if err != nil || parsed.Service != "iam" || !strings.HasPrefix(parsed.Resource, "policy/") {
-		return nil, invalid("ARN %s is not valid.", clip(arn))
+		return nil, invalid("ARN %s is not valid.", wire.Clip(arn))
 	}
 	policy, ok := view.ManagedPolicy(arn)
 	if !ok || policy.Account != role.Account && policy.Account != directory.AWSAccount {
-		return nil, invalid("Policy %s does not exist or is not attachable.", clip(arn))
+		return nil, invalid("Policy %s does not exist or is not attachable.", wire.Clip(arn))
 	}
 	return policy.DefaultDocument().Compiled, nil
 }

@@ -96,7 +96,7 @@ func (s *Service) dispatch(c *authz.Call, action string, form url.Values) (any, 
 		}
 		return op.serve(s, c, form)
 	}
-	return nil, wire.BadRequest("InvalidAction", "Could not find operation %s for version %s", clip(action), clip(form.Get("Version")))
+	return nil, wire.BadRequest("InvalidAction", "Could not find operation %s for version %s", wire.Clip(action), wire.Clip(form.Get("Version")))
 }
 
 // restricted reports whether the caller uses credentials of GetSessionToken,

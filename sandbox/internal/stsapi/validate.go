@@ -56,7 +56,7 @@ func (v *violations) check(t text, value *string) {
 		}
 		return
 	}
-	shown := "'" + clip(*value) + "'"
+	shown := "'" + wire.Clip(*value) + "'"
 	if t.hidden {
 		shown = "(hidden)"
 	}
@@ -81,14 +81,6 @@ func (v *violations) checkRange(name string, value *int, min, max int) {
 	case *value > max:
 		v.add(name, fmt.Sprintf("'%d'", *value), fmt.Sprintf("have value less than or equal to %d", max))
 	}
-}
-
-func clip(s string) string {
-	const limit = 200
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
 }
 
 // Constraints: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
+	"strings"
 )
 
 // An Error is a refusal as an AWS service answers it, whatever the protocol.
@@ -47,6 +49,27 @@ func BadRequest(code, format string, args ...any) *Error {
 func NotImplemented(service, operation string) *Error {
 	return Errorf(http.StatusNotImplemented, "NotImplemented",
 		"the sandbox does not implement %s:%s; docs/sandbox.md lists what it does", service, operation)
+}
+
+// Clip shortens what a client sent, so that a message stays readable and valid
+// when somebody sends ten thousand characters.
+func Clip(s string) string {
+	const limit = 200 // bytes
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}
+
+// NewUUID returns a random id in the form of AWS's. Random must be safe for
+// concurrent use.
+func NewUUID(random io.Reader) (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", err
+	}
+	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
 }
 
 // AsError returns err as an [*Error]. An error of any other type is a fault of
