@@ -50,9 +50,8 @@ type DocumentLint struct {
 // same account, a condition that does not hold. Each side must deny a neighbour
 // by itself, whatever the other side allows. Every document is linted too.
 func (p *Plan) Check() (*Report, error) {
-	c := &checking{plan: p, report: &Report{}, samples: map[string]string{}, policies: map[string]*eval.Policy{}, identity: map[string][]*eval.Policy{}, actions: map[string]string{}}
-	c.collectSamples()
-	if err := c.compile(); err != nil {
+	c, err := p.checking()
+	if err != nil {
 		return nil, err
 	}
 	c.declared, c.byGrant = map[string][]question{}, map[string][]*edge{}
@@ -73,6 +72,13 @@ func (p *Plan) Check() (*Report, error) {
 	c.pods()
 	c.lint()
 	return c.report, nil
+}
+
+// checking compiles the policies of a plan, ready to be asked.
+func (p *Plan) checking() (*checking, error) {
+	c := &checking{plan: p, report: &Report{}, samples: map[string]string{}, policies: map[string]*eval.Policy{}, identity: map[string][]*eval.Policy{}, actions: map[string]string{}}
+	c.collectSamples()
+	return c, c.compile()
 }
 
 type checking struct {
@@ -230,6 +236,7 @@ type question struct {
 	organization     string       // of the caller, if it is known
 	open             *eval.Policy // stands for it when the other side is tried alone
 	pattern          string       // the resource as the policy says it
+	endpoints        bool         // the resource's policy alone asks for VPC endpoints
 	consumerOnly     bool
 }
 
@@ -265,6 +272,7 @@ func (c *checking) question(e *edge, h heldRight, caller, action, resource strin
 	}
 	if !h.key && h.right.side != consumerSide {
 		q.conditions = append(slices.Clone(q.conditions), endpoints(e)...)
+		q.endpoints = e.via != "role"
 	}
 	return q
 }
@@ -293,7 +301,7 @@ func (c *checking) ask(e *edge, q question) {
 		if c.grantedTo(&n) {
 			return
 		}
-		if identity && identitySide {
+		if identity && identitySide && !c.givenTo(&n) {
 			n := q
 			n.on = q.open
 			change(&n)

@@ -200,7 +200,8 @@ func (b *builder) createResource(i *instance, e *edge) {
 		setPath(&g.Properties, strings.Split(t.keyProperty, "."), i.key.arnInStack())
 	}
 	if !hasKey(g.Properties, "Tags") {
-		g.Properties.Add("Tags", tagList(b.tags(b.ownerOf(i), i.app, i.stage, nil)))
+		i.tags = b.tags(b.ownerOf(i), i.app, i.stage, nil)
+		g.Properties.Add("Tags", tagList(i.tags))
 	}
 	if _, ok := b.units[i.unitKey()]; !ok {
 		b.created = append(b.created, i)

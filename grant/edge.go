@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/template"
 )
 
 // A site is an account and a region.
@@ -25,14 +26,15 @@ type instance struct {
 	app       string
 	stage     string
 	site      *site
-	physical  string    // its name in AWS, "" if only AWS knows it
-	id        string    // its id in AWS; a symbol if the resource is created
-	arn       string    // may contain symbols
-	key       *instance // that encrypts it, or nil
-	path      string    // in the manifest
-	apiStages []string  // of an API, that grants name
-	stream    string    // ARN of a table's stream, or ""
-	fanOut    string    // ARN of the stream consumer of the grant being compiled
+	physical  string         // its name in AWS, "" if only AWS knows it
+	id        string         // its id in AWS; a symbol if the resource is created
+	arn       string         // may contain symbols
+	key       *instance      // that encrypts it, or nil
+	path      string         // in the manifest
+	apiStages []string       // of an API, that grants name
+	stream    string         // ARN of a table's stream, or ""
+	fanOut    string         // ARN of the stream consumer of the grant being compiled
+	tags      []template.Tag // that it is created with, unless the manifest gives others
 }
 
 // created reports whether the resource is created by the plan.

@@ -94,6 +94,18 @@ func (c *checking) grantedTo(n *question) bool {
 	return slices.ContainsFunc(c.declared[n.caller], func(d question) bool { return d.covers(n) })
 }
 
+// givenTo reports whether the consumer's own permissions let a principal do what
+// a neighbour asks, because of a grant whose conditions the resource checks.
+func (c *checking) givenTo(n *question) bool {
+	return slices.ContainsFunc(c.declared[n.caller], func(d question) bool {
+		if !d.endpoints {
+			return false
+		}
+		d.conditions = slices.DeleteFunc(slices.Clone(d.conditions), func(c iam.Condition) bool { return c.Key == "aws:SourceVpce" })
+		return d.covers(n)
+	})
+}
+
 // covers reports whether a declared request is the kind of request that n is,
 // whoever makes it.
 func (d *question) covers(n *question) bool {

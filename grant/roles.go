@@ -27,6 +27,7 @@ type roleUnit struct {
 	declared    *instance // of kind role; nil for others
 	consumer    *Role     // of a consumer; nil for others
 	owner, app  string
+	tags        []template.Tag
 	grants      []string
 	parts       []*iam.Policy // the permissions as managed policies
 	pods        *pods         // that use the role, or nil
@@ -173,12 +174,13 @@ func (b *builder) finishRole(r *roleUnit) {
 		r.arn = roleARN(r.site, "", r.name)
 	}
 	r.permissions.title = fmt.Sprintf("permissions of the role %q in %s", r.name, r.site.Account)
+	r.tags = b.tags(r.owner, r.app, r.stage, r.grants)
 	if r.consumer != nil {
 		b.finishConsumerRole(r)
 		return
 	}
 	r.trust.title = fmt.Sprintf("trust policy of the role %q in %s", r.name, r.site.Account)
-	role := &template.Role{Name: r.name, Description: r.description, Trust: r.trust.policy(), Tags: b.tags(r.owner, r.app, r.stage, r.grants)}
+	role := &template.Role{Name: r.name, Description: r.description, Trust: r.trust.policy(), Tags: r.tags}
 	if i := r.declared; i != nil {
 		role.Path, role.PermissionsBoundary, role.MaxSessionDuration = i.decl.Path, i.decl.Boundary, i.decl.MaxSession
 	}
@@ -231,7 +233,7 @@ func (b *builder) finishConsumerRole(r *roleUnit) {
 	default:
 		shell.kind = &template.Role{
 			Name: r.name, Path: c.Path, Description: fmt.Sprintf("Used by %s (%s) for access to other accounts", r.app, r.stage),
-			Trust: r.trustPolicy, ManagedPolicyARNs: c.Policies, PermissionsBoundary: c.Boundary, Tags: b.tags(r.owner, r.app, r.stage, r.grants),
+			Trust: r.trustPolicy, ManagedPolicyARNs: c.Policies, PermissionsBoundary: c.Boundary, Tags: r.tags,
 		}
 		b.unit(shell)
 	}
@@ -252,7 +254,7 @@ func (b *builder) finishConsumerRole(r *roleUnit) {
 		b.report(b.m.problem(RuleSize, r.path, "divide the grants among several roles", "the %s need %d managed policies: %v; they serve the grants %s", r.permissions.title, len(parts), err, few(r.grants)))
 	}
 	for n, document := range parts {
-		name := fmt.Sprintf("%s-crossaccount-%d", r.name, n+1)
+		name := compiledPolicyName(r.name, n+1)
 		u := &unit{key: fmt.Sprintf("%s/permissions/%d", r.key, n+1), id: camel(r.name, fmt.Sprintf("Access%d", n+1)), site: r.site, stage: r.stage, phase: phaseAccess, path: r.path, owner: r.owner, app: r.app, grants: r.grants}
 		if c.created() {
 			u.needs = []string{r.key}
@@ -260,10 +262,16 @@ func (b *builder) finishConsumerRole(r *roleUnit) {
 		if b.options.Format == Policies {
 			u.apply = &apply{title: fmt.Sprintf("%s, part %d", r.permissions.title, n+1), document: document}
 		} else {
-			u.kind = managedPolicy(name, r.name, document, b.tags(r.owner, r.app, r.stage, r.grants))
+			u.kind = managedPolicy(name, r.name, document, r.tags)
 		}
 		b.unit(u)
 	}
+}
+
+// compiledPolicyName is the name of the managed policy with a part of what a
+// role is granted.
+func compiledPolicyName(role string, part int) string {
+	return fmt.Sprintf("%s-crossaccount-%d", role, part)
 }
 
 // managedPolicy is a managed policy attached to a role of another stack, which
