@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/codeartifactapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/eventsapi"
@@ -70,6 +71,7 @@ func operationTables() string {
 		{"KMS", kmsapi.Operations()}, {"Secrets Manager", secretsapi.Operations()}, {"Systems Manager (parameters)", ssmapi.Operations()}, {"API Gateway (REST APIs)", apigatewayapi.Operations()}, {"REST APIs that were deployed (execute-api)", apigatewayapi.Executions()}, {"SQS", sqsapi.Operations()}, {"Kinesis", kinesisapi.Operations()},
 		{"DynamoDB", dynamodbapi.Operations()}, {"DynamoDB Streams", dynamodbapi.StreamOperations()},
 		{"SNS", snsapi.Operations()}, {"Lambda", lambdaapi.Operations()}, {"EventBridge", eventsapi.Operations()}, {"ECR", ecrapi.Operations()},
+		{"CodeArtifact", codeartifactapi.Operations()}, {"Package managers (CodeArtifact's endpoints)", codeartifactapi.Endpoints()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| Operation | In the sandbox | Not included |\n|---|---|---|\n", service.name)
 		var missing []string

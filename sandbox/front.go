@@ -92,6 +92,10 @@ func (x *exchange) serve() error {
 	if api, ok := x.apiAddress(signature); ok {
 		return x.invoke(api, signature, err)
 	}
+	if packages, ok := x.packageEndpoint(signature); ok {
+		x.servePackages(packages)
+		return nil
+	}
 	if err := x.findService(signature); err != nil {
 		return err
 	}

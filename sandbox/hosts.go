@@ -22,10 +22,7 @@ var endpointPattern = regexp.MustCompile(`^([a-z0-9-]+?)(?:-fips)?(?:\.([a-z0-9-
 // parseHost returns what a host name of AWS stands for, with or without a
 // port, and false for every other name.
 func parseHost(host string) (endpoint, bool) {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(host)
+	host = hostName(host)
 	for _, p := range iam.Partitions() {
 		rest, ok := strings.CutSuffix(host, "."+p.DNSSuffix)
 		if !ok {
@@ -62,6 +59,14 @@ func parseHost(host string) (endpoint, bool) {
 	return endpoint{}, false
 }
 
+// hostName returns a host in lower case and without its port.
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(host)
+}
+
 // otherNames are endpoints whose name is not "service.region". SDKs choose the
 // account's own endpoint of DynamoDB and Kinesis when they know the account.
 //
@@ -75,6 +80,7 @@ var otherNames = []struct {
 	{regexp.MustCompile(`^\d{12}\.(?:control|data)-kinesis\.([a-z0-9-]+)$`), "kinesis"},
 	{regexp.MustCompile(`^api\.ecr\.([a-z0-9-]+)$`), "ecr"},
 	{regexp.MustCompile(`^sync-states\.([a-z0-9-]+)$`), "states"},
+	{regexp.MustCompile(`^[a-z0-9-]+-\d{12}\.d\.codeartifact\.([a-z0-9-]+)$`), "codeartifact"},
 	{regexp.MustCompile(`^[a-z0-9]+\.execute-api\.([a-z0-9-]+)$`), "execute-api"},
 }
 
@@ -93,9 +99,6 @@ func commonName(rest string) string {
 // somebody who typed it: an address, or localhost. Any other name might be one
 // that a foreign web page's owner has pointed at this machine.
 func isLocalName(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
+	host = strings.Trim(hostName(host), "[]")
 	return host == "localhost" || net.ParseIP(host) != nil
 }

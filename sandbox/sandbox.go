@@ -11,6 +11,7 @@ import (
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/codeartifactapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
 	"github.com/crossaccount/crossaccount/sandbox/internal/lambdaapi"
 )
@@ -50,6 +51,7 @@ type Sandbox struct {
 	engine    *authz.Engine
 	services  map[string]*service // by signing name
 	apis      *apigatewayapi.Service
+	packages  *codeartifactapi.Service
 	stackStep time.Duration
 	iamDelay  time.Duration
 	randomMu  sync.Mutex

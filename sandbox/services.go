@@ -10,6 +10,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/cfnapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/codeartifactapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/eventsapi"
@@ -70,6 +71,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	s.lambda = lambdaapi.New(lambdaapi.Options{Directory: s.directory, Engine: s.engine, Kinesis: streams, SQS: queues, Clock: s.clock, Random: lockedReader{s}})
 	events := eventsapi.New(eventsapi.Options{Directory: s.directory, SQS: queues, Lambda: s.lambda, Random: lockedReader{s}})
 	repositories := ecrapi.New(s.directory, lockedReader{s})
+	s.packages = codeartifactapi.New(s.directory, lockedReader{s})
 	topics := snsapi.New(snsapi.Options{Directory: s.directory, KMS: keys, SQS: queues, Lambda: s.lambda, Random: lockedReader{s}})
 	s.apis = apigatewayapi.New(s.directory, s.lambda, lockedReader{s})
 	stacks := cfnapi.New(cfnapi.Options{
@@ -88,6 +90,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		Lambda:   s.lambda,
 		Events:   events,
 		ECR:      repositories,
+		Packages: s.packages,
 		APIs:     s.apis,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
@@ -102,6 +105,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation},
 		"s3":             {handler: storage, protocol: storageProtocol},
 		"apigateway":     {handler: s.apis, protocol: restProtocol, maxBody: 6 << 20},
+		"codeartifact":   {handler: s.packages, protocol: restProtocol},
 		"execute-api":    {handler: misaddressed{}, protocol: restProtocol, maxBody: apigatewayapi.MaxPayload},
 		"kms":            {handler: keys, protocol: jsonProtocol, targets: []string{"TrentService"}},
 		"secretsmanager": {handler: secrets, protocol: jsonProtocol, targets: []string{"secretsmanager"}},

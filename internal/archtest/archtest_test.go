@@ -34,7 +34,7 @@ var floors = [][]string{
 	{"sandbox/internal/cfnapi"},
 	{"sandbox/internal/snsapi", "sandbox/internal/eventsapi"},
 	{"sandbox/internal/lambdaapi"},
-	{"sandbox/internal/iamapi", "sandbox/internal/s3api", "sandbox/internal/stsapi", "sandbox/internal/secretsapi", "sandbox/internal/ssmapi", "sandbox/internal/sqsapi", "sandbox/internal/kinesisapi", "sandbox/internal/ecrapi", "sandbox/internal/dynamodbapi", "sandbox/internal/apigatewayapi"},
+	{"sandbox/internal/iamapi", "sandbox/internal/s3api", "sandbox/internal/stsapi", "sandbox/internal/secretsapi", "sandbox/internal/ssmapi", "sandbox/internal/sqsapi", "sandbox/internal/kinesisapi", "sandbox/internal/ecrapi", "sandbox/internal/codeartifactapi", "sandbox/internal/dynamodbapi", "sandbox/internal/apigatewayapi"},
 	{"sandbox/internal/kmsapi"},
 	{"sandbox/internal/dynamodbapi/expression"},
 	{"sandbox/internal/awsjson", "sandbox/internal/restjson"},

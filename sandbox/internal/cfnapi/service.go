@@ -12,6 +12,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/apigatewayapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
+	"github.com/crossaccount/crossaccount/sandbox/internal/codeartifactapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/eventsapi"
@@ -52,6 +53,7 @@ type Options struct {
 	SNS      *snsapi.Service
 	Events   *eventsapi.Service
 	ECR      *ecrapi.Service
+	Packages *codeartifactapi.Service
 	Lambda   *lambdaapi.Service
 
 	// IAMDelay is how long changes of principals take until policies may name
