@@ -165,5 +165,14 @@ func (c *Call) AsService(service, sourceARN, region string) *Call {
 // an AccessDenied [*wire.Error]. The caller's own iam:PassRole permission is
 // the service's to check first.
 func (c *Call) AsServiceRole(roleARN, service, sessionName string) (*Call, error) {
-	return c.engine.assumeForService(c, roleARN, service, sessionName)
+	return c.engine.assumeForService(c, roleARN, service, "", sessionName)
+}
+
+// AsServiceRoleFor is [Call.AsServiceRole] for services that say for which
+// resource they assume the role: aws:SourceArn and aws:SourceAccount are there
+// when the trust policy decides, and not in the calls made with the session.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+func (c *Call) AsServiceRoleFor(roleARN, service, sourceARN, sessionName string) (*Call, error) {
+	return c.engine.assumeForService(c, roleARN, service, sourceARN, sessionName)
 }

@@ -77,14 +77,14 @@ func (e *Engine) addCallerPolicies(c *Call, in *eval.Input) {
 // serviceSession is how long the session of a service role lives.
 const serviceSession = time.Hour
 
-func (e *Engine) assumeForService(c *Call, roleARN, service, sessionName string) (*Call, error) {
+func (e *Engine) assumeForService(c *Call, roleARN, service, sourceARN, sessionName string) (*Call, error) {
 	view := e.directory.Effective(c.Now)
 	q := Query{Action: "sts:AssumeRole", Resource: roleARN, Trust: true}
 	byService := *c
 	byService.Caller = Caller{Principal: iam.Principal{Type: iam.PrincipalService, ARN: service}}
 	byService.Via = nil
 	byService.SourceIP = ""
-	byService.SourceARN = ""
+	byService.SourceARN = sourceARN
 	role, found := roleByARN(view, roleARN)
 	if found {
 		q.ResourcePolicy = role.Trust.Compiled
@@ -104,7 +104,7 @@ func (e *Engine) assumeForService(c *Call, roleARN, service, sessionName string)
 		Issued:      c.Now,
 		Expiry:      c.Now.Add(serviceSession),
 	})
-	byService.Caller = roleCaller(role, session)
+	byService.Caller, byService.SourceARN = roleCaller(role, session), ""
 	return &byService, nil
 }
 
