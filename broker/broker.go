@@ -2,11 +2,21 @@ package broker
 
 import (
 	"context"
+	cryptorand "crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/crossaccount/crossaccount/iam"
 )
 
 // A Config says how a broker works. Only AWSConfig is needed.
@@ -86,55 +96,197 @@ const (
 
 // A Broker keeps credentials ready. Its methods may be called at the same time.
 type Broker struct {
-	config Config
+	config    Config
+	partition string
+	purposes  map[string]*Purpose // :: name → purpose
+	ground    encoded             // what all keys have in common
+	owner     string              // our name in the shared store
+
+	clock     clock
+	base      *aws.CredentialsCache
+	regions   []*region // home first
+	customers *customerBudget
+	shards    [shards]shard
+	schedule  *schedule
+	counts    counts
+
+	random struct {
+		sync.Mutex
+		*rand.Rand
+	}
+
+	context context.Context // of everything in the background
+	cancel  context.CancelFunc
+	closed  atomic.Bool
+	flying  sync.WaitGroup // goroutines
 }
 
 // New returns a broker. It calls nobody: a wrong configuration is an error, a
 // wrong identity shows with the first handle. Close it when it is not needed.
 func New(config Config) (*Broker, error) {
-	return &Broker{config: config}, nil
+	config, err := checkedConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	config.Regions = slices.Clone(config.Regions)
+	config.AWSConfig = config.AWSConfig.Copy()
+	config.AWSConfig.Region = config.Regions[0]
+	config.AWSConfig.HTTPClient = sharedClient(config.AWSConfig.HTTPClient)
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Random == nil {
+		config.Random = cryptorand.Reader
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	var seed [48]byte
+	if _, err := io.ReadFull(config.Random, seed[:]); err != nil {
+		return nil, &Error{Code: CodeUnavailable, Message: "the source of randomness failed", cause: err}
+	}
+	partition, _ := iam.PartitionOfRegion(config.Regions[0])
+	b := &Broker{
+		config:    config,
+		partition: partition.ID,
+		purposes:  map[string]*Purpose{},
+		ground:    encode(partition.ID, config.BaseIdentity, &Role{}),
+		owner:     hex.EncodeToString(seed[:16]),
+		customers: newCustomerBudget(config.CustomerRate),
+		schedule:  newSchedule(),
+	}
+	b.random.Rand = rand.New(rand.NewChaCha8([32]byte(seed[16:])))
+	b.clock.source = config.Now
+	b.clock.settle()
+	for _, p := range config.Purposes {
+		p.PolicyARNs = slices.Clone(p.PolicyARNs)
+		b.purposes[p.Name] = &p
+	}
+	for i := range b.shards {
+		b.shards[i].entries = map[uint64]*Handle{}
+	}
+	cache, ok := config.AWSConfig.Credentials.(*aws.CredentialsCache)
+	if !ok {
+		cache = aws.NewCredentialsCache(config.AWSConfig.Credentials)
+	}
+	b.base = cache
+	for i := range config.Regions {
+		b.regions = append(b.regions, newRegion(&b.config, i))
+	}
+	b.context, b.cancel = context.WithCancel(context.Background())
+	b.flying.Go(func() { b.run(b.context) })
+	if config.CoarseClock > 0 {
+		b.clock.coarse.Store(b.clock.now())
+		b.flying.Go(func() { b.tick(b.context) })
+	}
+	return b, nil
 }
 
-// Close ends renewing and waits for calls of STS under way, at most until the
-// context ends. Handles return an error with [CodeClosed] from then on.
-func (b *Broker) Close(ctx context.Context) error { return nil }
-
-// For returns the handle for a request. It makes no call: the first Retrieve
-// does, or [Broker.Prewarm]. Equal requests get the same handle; keep it rather
-// than ask each time, because For hashes the request.
-func (b *Broker) For(request Request) (*Handle, error) {
-	return nil, &Error{Code: CodeUnavailable, Message: "not built yet"}
+// Close ends renewing and waits for calls of STS under way, which it cancels,
+// at most until the context ends. Handles return an error with [CodeClosed]
+// from then on.
+func (b *Broker) Close(ctx context.Context) error {
+	if !b.closed.Swap(true) {
+		b.cancel()
+		for i := range b.shards {
+			sh := &b.shards[i]
+			sh.Lock()
+			for _, h := range sh.entries {
+				for ; h != nil; h = h.next {
+					h.current.Store(nil)
+					b.schedule.remove(h)
+					if f := h.flight; f != nil {
+						h.flight = nil
+						f.end(nil, errClosed)
+					}
+				}
+			}
+			sh.Unlock()
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		b.flying.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return &Error{Code: CodeCanceled, Message: "calls of STS are still under way", cause: context.Cause(ctx)}
+	}
 }
 
 // Prewarm obtains credentials for the requests in the background, as fast as the
-// budget of calls allows, and waits for them until the context ends. It returns
-// the errors of those that failed, joined.
-func (b *Broker) Prewarm(ctx context.Context, requests []Request) error { return nil }
+// budget of calls allows and after those that callers wait for, and waits for
+// them until the context ends. It returns the errors of those that failed,
+// joined, and asks for none if one of the requests is invalid.
+func (b *Broker) Prewarm(ctx context.Context, requests []Request) error {
+	handles := make([]*Handle, len(requests))
+	var failed []error
+	for i, r := range requests {
+		h, err := b.For(r)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("request %d: %w", i+1, err))
+		}
+		handles[i] = h
+	}
+	if len(failed) > 0 {
+		return errors.Join(failed...)
+	}
+	flights := make([]*flight, len(handles))
+	for i, h := range handles {
+		f, err := b.prewarm(h)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("request %d: %w", i+1, err))
+		}
+		flights[i] = f
+	}
+	for i, f := range flights {
+		if f == nil {
+			continue
+		}
+		select {
+		case <-f.done:
+			if f.err != nil {
+				failed = append(failed, fmt.Errorf("request %d: %w", i+1, f.err))
+			}
+		case <-ctx.Done():
+			failed = append(failed, &Error{Code: CodeCanceled, Message: "not all credentials could be obtained in time; the rest are still being obtained", cause: context.Cause(ctx)})
+			return errors.Join(failed...)
+		}
+	}
+	return errors.Join(failed...)
+}
 
-// Forget drops the credentials of an integration (of all of the customer's if
-// integration is empty), here and in the shared store, and returns how many
-// entries there were. Handles stay usable and obtain new ones.
-func (b *Broker) Forget(customer, integration string) int { return 0 }
+// prewarm returns the flight of an entry that has no valid credentials.
+func (b *Broker) prewarm(h *Handle) (*flight, *Error) {
+	sh := b.shardOf(h.key)
+	sh.Lock()
+	defer sh.Unlock()
+	now := b.clock.now()
+	h.lastRead.Store(now)
+	if s, err := h.atHand(now, 0); s != nil || err != nil {
+		return nil, err
+	}
+	return b.join(h, now, atLeisure(now))
+}
 
-// Revoke is Forget, but handles that exist return an error with [CodeRevoked]
-// for ever. A later [Broker.For] makes new ones.
-func (b *Broker) Revoke(customer, integration string) int { return 0 }
+// spread returns a random number from 0 up to 1.
+func (b *Broker) spread() float64 {
+	b.random.Lock()
+	defer b.random.Unlock()
+	return b.random.Float64()
+}
 
-// Stats returns counts since the broker was made, and what it holds now.
-func (b *Broker) Stats() Stats { return Stats{} }
+// between returns a random duration, in nanoseconds.
+func (b *Broker) between(low, high time.Duration) int64 {
+	return int64(low) + int64(b.spread()*float64(high-low))
+}
 
-// Stats are counts for metrics.
-type Stats struct {
-	Entries     int // interned handles
-	Warm        int // of them, those with valid credentials
-	Queued      int // waiting for the budget of calls
-	Flights     int // calls under way
-	Waiting     int // callers that wait now
-	Waits       uint64
-	Calls       uint64 // to STS, all regions
-	Hedges      uint64 // of them, second requests
-	Failures    uint64 // of them, those without credentials
-	Issued      uint64 // sessions from STS
-	Shared      uint64 // sessions from the shared store
-	OpenRegions int    // regions whose breaker is open
+// counts are what Stats adds up.
+type counts struct {
+	waiting                        atomic.Int64
+	waits, calls, hedges, failures atomic.Uint64
+	issued, shared, storeFailures  atomic.Uint64
 }

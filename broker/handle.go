@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -9,7 +10,30 @@ import (
 
 // A Handle gives the credentials of one request. Its methods may be called at
 // the same time.
-type Handle struct{}
+type Handle struct {
+	// There may be a hundred thousand of these. A test watches their size.
+
+	current  atomic.Pointer[session] // stored under the shard's lock, loaded by anyone
+	lastRead atomic.Int64            // AWS's time, exact to a second
+	broker   *Broker
+	key      Key
+	role     encoded
+	purpose  *Purpose // nil if none
+	parent   *Handle  // whose credentials assume the role; nil for the broker's own
+	flight   *flight  // guarded by the shard: the call that is queued or under way
+	trouble  *trouble // guarded by the shard: nil if the last call succeeded
+	next     *Handle  // guarded by the shard: with the same hash
+
+	due      int64 // guarded by the scheduler: when to do something, or priority
+	slot     int32 // guarded by the scheduler: position in its queue
+	queue    queue // guarded by the scheduler: which queue
+	shorter  uint8 // guarded by the shard: see shortened
+	interned bool  // guarded by the shard: found by For
+	revoked  bool  // guarded by the shard
+
+	children atomic.Int32 // interned handles whose parent this is
+	class    atomic.Uint32
+}
 
 var _ aws.CredentialsProvider = (*Handle)(nil)
 
@@ -17,39 +41,59 @@ var _ aws.CredentialsProvider = (*Handle)(nil)
 // are none, for at most a few seconds and not longer than the context lasts,
 // and allocates nothing when there are.
 func (h *Handle) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	return h.RetrieveLasting(ctx, 0)
+	if s := h.current.Load(); s != nil {
+		if now := h.broker.clock.read(); now < s.soft {
+			h.touch(now)
+			return h.credentials(s), nil
+		}
+	}
+	s, err := h.await(ctx, 0)
+	if err != nil {
+		return aws.Credentials{}, err
+	}
+	return h.credentials(s), nil
 }
 
 // RetrieveLasting is Retrieve for readers that keep the credentials: it returns
-// some that last at least that long, unless they cannot be renewed, then what
-// is still valid. Reading so makes the entry's class [HTTPRead].
+// some that last at least that long (or a quarter of the session if that is
+// shorter), unless they cannot be renewed, then what is still valid. Reading so
+// makes the entry's class [HTTPRead].
 func (h *Handle) RetrieveLasting(ctx context.Context, least time.Duration) (aws.Credentials, error) {
-	return aws.Credentials{}, &Error{Code: CodeUnavailable, Message: "not built yet"}
+	if s := h.current.Load(); s != nil && h.class.Load() == uint32(HTTPRead) {
+		if now := h.broker.clock.read(); s.lasts(now, int64(least)) {
+			h.touch(now)
+			return h.credentials(s), nil
+		}
+	}
+	h.raiseClass(HTTPRead)
+	s, err := h.await(ctx, int64(least))
+	if err != nil {
+		return aws.Credentials{}, err
+	}
+	return h.credentials(s), nil
 }
 
-// Invalidate says that AWS did not accept the credentials with this access key.
-// They are dropped and new ones obtained, unless they have been replaced
-// already.
-func (h *Handle) Invalidate(accessKeyID string) {}
-
-// Recheck asks AWS anew, whatever was answered before, at most once a second,
-// and returns its answer: nil if it issued credentials.
-func (h *Handle) Recheck(ctx context.Context) error { return nil }
-
-// Config returns a copy of the broker's own AWS configuration with this handle's
-// credentials and the region, "" for the home region. All of them share one HTTP
-// client. When AWS says that the credentials have expired, they are invalidated
-// and the SDK tries again with others.
-func (h *Handle) Config(region string) aws.Config { return aws.Config{} }
-
-// Subject returns whom the handle is for.
-func (h *Handle) Subject() Subject { return Subject{} }
+// touch notes that somebody reads. It writes at most once a second, because
+// readers on other processors would wait for the memory.
+func (h *Handle) touch(now int64) {
+	if now-h.lastRead.Load() >= int64(time.Second) {
+		h.lastRead.Store(now)
+	}
+}
 
 // Key returns the key of the entry.
-func (h *Handle) Key() Key { return Key{} }
+func (h *Handle) Key() Key { return h.key }
 
-// Status returns what is known without asking AWS.
-func (h *Handle) Status() Status { return Status{} }
+// Subject returns whom the handle is for.
+func (h *Handle) Subject() Subject {
+	customer, integration := h.role.who()
+	role := h.role.role()
+	s := Subject{Customer: customer, Integration: integration, RoleARN: role.ARN, SessionName: role.SessionName, Key: h.key}
+	if h.purpose != nil {
+		s.Purpose = h.purpose.Name
+	}
+	return s
+}
 
 // A Status is the state of an entry.
 type Status struct {
@@ -59,8 +103,8 @@ type Status struct {
 	Expires     time.Time
 	RefreshAt   time.Time // when they will be renewed
 	LastRead    time.Time
-	Err         *Error // why the last call failed, nil if it did not
-	RetryAt     time.Time
+	Err         *Error    // why the last call failed, nil if it did not
+	RetryAt     time.Time // AWS is not asked before, unless by Recheck
 }
 
 // State of an entry. Its text is stable.
@@ -74,6 +118,61 @@ const (
 	StateDraining  State = "draining"  // valid credentials, trust withdrawn, used up
 	StateWithdrawn State = "withdrawn" // none, trust withdrawn
 	StateRefused   State = "refused"   // none, AWS refuses
-	StateDown      State = "down"      // none, STS cannot be reached
+	StateDown      State = "down"      // none, STS or our own budget does not answer
 	StateRevoked   State = "revoked"   // none, ended by us
 )
+
+// Status returns what is known without asking AWS.
+func (h *Handle) Status() Status {
+	b := h.broker
+	sh := b.shardOf(h.key)
+	sh.Lock()
+	defer sh.Unlock()
+	now := b.clock.now()
+	s, t := h.current.Load(), h.trouble
+	status := Status{Class: Class(h.class.Load())}
+	if n := h.lastRead.Load(); n != 0 {
+		status.LastRead = b.clock.local(n)
+	}
+	valid := s.valid(now)
+	if valid {
+		status.AccessKeyID = s.accessKeyID()
+		status.Expires = b.clock.local(s.expires)
+		if due := b.schedule.dueAt(h); due != 0 {
+			status.RefreshAt = b.clock.local(due)
+		}
+	}
+	if t != nil && t.err != nil {
+		status.Err = t.err
+		status.RetryAt = b.clock.local(t.until)
+	}
+	status.State = h.state(valid)
+	return status
+}
+
+// state names what the fields say. The shard is locked.
+func (h *Handle) state(valid bool) State {
+	t := h.trouble
+	switch {
+	case h.revoked:
+		return StateRevoked
+	case t == nil || t.err == nil:
+		if valid {
+			return StateWarm
+		}
+		return StateCold
+	case t.err.Code == CodeRevoked:
+		return StateRevoked
+	case t.withdrawn && valid:
+		return StateDraining
+	case t.withdrawn:
+		return StateWithdrawn
+	case t.suspectSince != 0 && valid:
+		return StateSuspect
+	case valid:
+		return StateFailing
+	case t.err.Code == CodeRefused || t.err.Code == CodePropagating || t.err.Code == CodeInvalidRequest:
+		return StateRefused
+	}
+	return StateDown
+}

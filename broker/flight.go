@@ -1,0 +1,231 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/crossaccount/crossaccount/iam/reference"
+)
+
+// A ticket is a token of a region's budget that was taken for a flight before
+// it is known whether it needs one.
+type ticket struct{ region *region }
+
+// use takes the token for a call to the region, or another one. A call that was
+// decided on is made even if there is none: it had a token, for another region.
+func (t *ticket) use(r *region, now int64) {
+	if t.region == r {
+		t.region = nil
+		return
+	}
+	r.spend(now)
+}
+
+func (t *ticket) handBack() {
+	if t.region != nil {
+		t.region.refund()
+	}
+}
+
+// fly runs the entry's flight. It is a goroutine.
+func (b *Broker) fly(h *Handle, budget *region) {
+	defer b.flying.Done()
+	defer b.schedule.landed()
+	t := ticket{budget}
+	defer t.handBack()
+	sh := b.shardOf(h.key)
+	sh.Lock()
+	f := h.flight
+	if f == nil || f.started { // it was forgotten, and perhaps another began
+		sh.Unlock()
+		return
+	}
+	f.started = true
+	sh.Unlock()
+	ctx, cancel := context.WithTimeout(b.context, flightTime)
+	defer cancel()
+	s, err := b.obtain(ctx, h, f, &t)
+	b.land(h, f, s, err)
+}
+
+// obtain gets a session for the entry from wherever there is one.
+func (b *Broker) obtain(ctx context.Context, h *Handle, f *flight, t *ticket) (*session, *Error) {
+	subject := h.Subject()
+	if b.config.Authorize != nil && subject.Customer != "" {
+		if err := b.config.Authorize(ctx, subject); CodeOf(err) == CodeRevoked {
+			return nil, Revoked(err)
+		} else if err != nil {
+			return nil, &Error{Code: CodeUnavailable, Message: "it could not be found out whether the integration is still in use; try again later", cause: err}
+		}
+	}
+	if b.config.SharedStore == nil {
+		return b.issue(ctx, h, f, t, subject)
+	}
+	s, claimed := b.fromStore(ctx, h, f)
+	if s != nil {
+		return s, nil
+	}
+	s, err := b.issue(ctx, h, f, t, subject)
+	b.toStore(h, s, claimed)
+	return s, err
+}
+
+// issue calls STS, again where that may help and cannot multiply: when the
+// credentials used were not accepted, and when the session was to last longer
+// than the role allows.
+func (b *Broker) issue(ctx context.Context, h *Handle, f *flight, t *ticket, subject Subject) (*session, *Error) {
+	role := h.role.role()
+	shorter := b.shortening(h)
+	for renewed := false; ; {
+		caller, err := b.caller(ctx, h, f)
+		if err != nil {
+			return nil, err
+		}
+		in := input(&role, h.purpose)
+		seconds := shorten(role.Duration, shorter, caller.SessionToken != "")
+		in.DurationSeconds = aws.Int32(int32(seconds / time.Second))
+		a := b.assume(ctx, h, in, caller, t, f.renewing)
+		v := a.verdict
+		switch {
+		case v.code == "":
+			b.keepShortening(h, shorter)
+			return b.accept(ctx, &a, subject, h)
+		case v.ours && !renewed:
+			renewed = true
+			b.callerRefused(h, caller.AccessKeyID)
+		case v.duration && seconds > reference.MaxChainedSession:
+			shorter = toHour
+		case v.duration && seconds > reference.MinSession:
+			shorter = toMinimum
+		default:
+			return nil, failure(v, subject.RoleARN, a.err)
+		}
+	}
+}
+
+// How much shorter than asked for a role's sessions must be.
+const (
+	toHour    = 1 // no maximum is lower than an hour; chained sessions have that
+	toMinimum = 2 // what STS issues in any case
+)
+
+func shorten(d time.Duration, shorter uint8, chained bool) time.Duration {
+	if shorter >= toHour || chained {
+		d = min(d, reference.MaxChainedSession)
+	}
+	if shorter == toMinimum {
+		d = reference.MinSession
+	}
+	return d
+}
+
+func (b *Broker) shortening(h *Handle) uint8 {
+	sh := b.shardOf(h.key)
+	sh.Lock()
+	defer sh.Unlock()
+	return h.shorter
+}
+
+func (b *Broker) keepShortening(h *Handle, shorter uint8) {
+	sh := b.shardOf(h.key)
+	sh.Lock()
+	defer sh.Unlock()
+	h.shorter = shorter
+}
+
+// caller returns the credentials to assume the role with.
+func (b *Broker) caller(ctx context.Context, h *Handle, f *flight) (aws.Credentials, *Error) {
+	if h.parent == nil {
+		c, err := b.base.Retrieve(ctx)
+		if err != nil {
+			return c, &Error{Code: CodeUnavailable, Message: "the broker's own AWS credentials cannot be obtained; check where the service gets them from", cause: err}
+		}
+		return c, nil
+	}
+	c, err := h.parent.Retrieve(ctx)
+	if err != nil {
+		e := &Error{Code: CodeOf(err), Message: "a role earlier in the chain cannot be assumed: " + errorText(err), cause: err}
+		if f.renewing && !e.Code.Retryable() {
+			// It says nothing about whether this role still trusts the earlier.
+			e.Code = CodeUnavailable
+		}
+		if e.Code == CodeWithdrawn {
+			e.Code = CodeRefused
+		}
+		return c, e
+	}
+	return c, nil
+}
+
+func errorText(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return "unknown failure"
+}
+
+// callerRefused drops the credentials that AWS did not accept.
+func (b *Broker) callerRefused(h *Handle, accessKeyID string) {
+	if h.parent != nil {
+		h.parent.Invalidate(accessKeyID)
+		return
+	}
+	b.base.Invalidate()
+}
+
+// input is the request as STS sees it, without the duration.
+func input(role *Role, purpose *Purpose) *sts.AssumeRoleInput {
+	in := &sts.AssumeRoleInput{RoleArn: &role.ARN, RoleSessionName: &role.SessionName}
+	policy, arns := role.Policy, role.PolicyARNs
+	if purpose != nil {
+		policy, arns = purpose.Policy, purpose.PolicyARNs
+	}
+	optional := func(s string) *string {
+		if s == "" {
+			return nil
+		}
+		return &s
+	}
+	in.ExternalId, in.SourceIdentity, in.Policy = optional(role.ExternalID), optional(role.SourceIdentity), optional(policy)
+	for _, arn := range arns {
+		in.PolicyArns = append(in.PolicyArns, types.PolicyDescriptorType{Arn: aws.String(arn)})
+	}
+	for _, t := range role.Tags {
+		in.Tags = append(in.Tags, types.Tag{Key: aws.String(t.Key), Value: aws.String(t.Value)})
+	}
+	in.TransitiveTagKeys = role.TransitiveTagKeys
+	return in
+}
+
+// accept makes a session of what STS issued, and has it audited.
+func (b *Broker) accept(ctx context.Context, a *answer, subject Subject, h *Handle) (*session, *Error) {
+	c := a.output.Credentials
+	nonsense := &Error{Code: CodeUnavailable, Message: "STS answered without usable credentials; try again later"}
+	if c == nil || c.Expiration == nil {
+		return nil, nonsense
+	}
+	now := b.clock.now()
+	s := newSession(h.role.accountID(), aws.ToString(c.AccessKeyId), aws.ToString(c.SecretAccessKey), aws.ToString(c.SessionToken), now, c.Expiration.UnixNano())
+	if s == nil {
+		return nil, nonsense
+	}
+	b.counts.issued.Add(1)
+	if b.config.Observer == nil {
+		return s, nil
+	}
+	requestID, _ := awsmiddleware.GetRequestIDMetadata(a.output.ResultMetadata)
+	err := b.config.Observer.Issued(ctx, Issuance{
+		Subject: subject, AccessKeyID: aws.ToString(c.AccessKeyId), Expires: c.Expiration.UTC(), IssuedAt: b.clock.source().UTC(),
+		Region: a.region.name, RequestID: requestID, PackedPolicySize: int(aws.ToInt32(a.output.PackedPolicySize)),
+	})
+	if err != nil {
+		return nil, &Error{Code: CodeUnavailable, Message: "the session could not be audited and is not used; try again later", cause: err}
+	}
+	return s, nil
+}
