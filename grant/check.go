@@ -70,6 +70,7 @@ func (p *Plan) Check() (*Report, error) {
 		}
 	}
 	c.pods()
+	c.endpoints()
 	c.lint()
 	return c.report, nil
 }
@@ -105,6 +106,9 @@ func (c *checking) collectSamples() {
 		}
 		c.samples["unit:"+i.unitKey()+"#Arn"] = strings.ReplaceAll(i.kind.arn(&other), unknownSuffix, "-AbCdEf")
 		c.samples["unit:"+i.unitKey()+"#Id"] = other.id
+	}
+	for _, g := range c.plan.endpoints {
+		c.samples["unit:"+g.place.key+"#Id"] = "vpce-" + hash(g.place.key)[:17]
 	}
 	for _, e := range c.plan.edges {
 		sample(e.resource)

@@ -53,6 +53,9 @@ func Compile(m *Manifest, o Options) (*Plan, error) {
 		for _, e := range edges {
 			b.contribute(e)
 		}
+		if len(b.problems) == 0 {
+			b.gates(edges, x)
+		}
 		b.finish()
 	}
 	if err := b.problems.err(); err != nil {
@@ -140,7 +143,8 @@ type builder struct {
 	roles      map[string]*roleUnit
 	roleOrder  []string
 	providers  map[string]string // :: text that stands for an identity provider → its ARN
-	created    []*instance       // resources that the plan creates
+	endpoints  []*gate
+	created    []*instance // resources that the plan creates
 	problems   problems
 }
 

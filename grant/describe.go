@@ -31,6 +31,7 @@ func (b *builder) describe(p *Plan) {
 	}
 	p.Before = sortedKeys(before)
 	b.listDocuments(p)
+	p.endpoints = b.endpoints
 	p.Kubernetes = b.kubernetesFiles()
 	for _, key := range b.roleOrder {
 		p.roles = append(p.roles, b.roles[key])
@@ -76,6 +77,9 @@ func (b *builder) listDocuments(p *Plan) {
 		place := b.places[key]
 		d := &Document{Title: place.title, Account: place.inst.site.ID, Kind: iam.KindResource, Service: place.inst.kind.policy.service, Resource: place.inst.partARN(place.part), Policy: place.policy(), Grants: place.grants()}
 		p.documents = append(p.documents, d)
+	}
+	for _, g := range b.endpoints {
+		p.documents = append(p.documents, &Document{Title: g.place.title, Account: g.site.ID, Kind: iam.KindEndpoint, Resource: g.id, Policy: g.place.policy(), Grants: g.place.grants()})
 	}
 	for _, key := range b.roleOrder {
 		r := b.roles[key]

@@ -17,6 +17,7 @@ type Manifest struct {
 	Apps      map[string]App      `key:"apps,required" doc:"The applications that own resources and let others use them."`
 	Consumers map[string]Consumer `key:"consumers,required" doc:"The teams or companies that use them."`
 	Clusters  map[string]Cluster  `key:"clusters" doc:"EKS clusters whose pods use roles."`
+	Endpoints map[string]Endpoint `key:"endpoints" doc:"VPC endpoints of consumers, whose policies the plan opens for the grants and nothing else."`
 	Resources map[string]Resource `key:"resources,required" doc:"What is used."`
 	Grants    []Grant             `key:"grants,required" doc:"Who may use what, and how."`
 

@@ -20,6 +20,7 @@ type Plan struct {
 	Kubernetes []KubernetesFile `json:"kubernetes,omitempty"`
 
 	roles     []*roleUnit
+	endpoints []*gate
 	edges     []*edge
 	documents []*Document
 }

@@ -125,6 +125,9 @@ func tagOf(f reflect.StructField) (tag, bool) {
 	if len(t.enum) == 1 && t.enum[0] == "@kinds" {
 		t.enum = Kinds()
 	}
+	if len(t.enum) == 1 && t.enum[0] == "@endpoints" {
+		t.enum = sortedKeys(endpointServices)
+	}
 	return t, true
 }
 

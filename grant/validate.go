@@ -17,6 +17,7 @@ func (m *Manifest) validate() problems {
 	v.accounts()
 	v.clusters()
 	v.parties()
+	v.endpoints()
 	v.resources()
 	names := map[string]int{}
 	for i := range m.Grants {

@@ -214,7 +214,7 @@ func (o *overlay) roles(patch *world.Snapshot) error {
 	slices.Sort(order)
 	parts := map[string]int{}
 	for _, d := range o.c.plan.documents {
-		if d.Kind == iam.KindResource {
+		if d.Kind != iam.KindIdentity && d.Kind != iam.KindTrust {
 			continue
 		}
 		document, err := world.NewDocument(o.c.concretePolicy(d))
