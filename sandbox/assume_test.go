@@ -453,8 +453,8 @@ func TestUnimplementedOperationsSaySo(t *testing.T) {
 	if code, message := codeOf(err); code != "NotImplemented" || !strings.Contains(message, "sts:GetFederationToken") {
 		t.Errorf("got %s: %s", code, message)
 	}
-	_, err = client.AssumeRoleWithWebIdentity(context.Background(), &sts.AssumeRoleWithWebIdentityInput{
-		RoleArn: aws.String("arn:aws:iam::111111111111:role/r"), RoleSessionName: aws.String("session"), WebIdentityToken: aws.String("tokentoken"),
+	_, err = client.AssumeRoleWithSAML(context.Background(), &sts.AssumeRoleWithSAMLInput{
+		RoleArn: aws.String("arn:aws:iam::111111111111:role/r"), PrincipalArn: aws.String("arn:aws:iam::111111111111:saml-provider/p"), SAMLAssertion: aws.String("assertion"),
 	})
 	if code, _ := codeOf(err); code != "NotImplemented" {
 		t.Errorf("unsigned: %v", err)

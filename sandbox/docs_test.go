@@ -14,6 +14,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/codeartifactapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/eksapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/eventsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
@@ -72,6 +73,7 @@ func operationTables() string {
 		{"DynamoDB", dynamodbapi.Operations()}, {"DynamoDB Streams", dynamodbapi.StreamOperations()},
 		{"SNS", snsapi.Operations()}, {"Lambda", lambdaapi.Operations()}, {"EventBridge", eventsapi.Operations()}, {"ECR", ecrapi.Operations()},
 		{"CodeArtifact", codeartifactapi.Operations()}, {"Package managers (CodeArtifact's endpoints)", codeartifactapi.Endpoints()},
+		{"EKS", eksapi.Operations()}, {"EKS Auth", eksapi.AuthOperations()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| Operation | In the sandbox | Not included |\n|---|---|---|\n", service.name)
 		var missing []string

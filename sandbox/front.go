@@ -20,6 +20,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/sigv4"
+	"github.com/crossaccount/crossaccount/sandbox/internal/stsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
 
@@ -89,6 +90,9 @@ type exchange struct {
 func (x *exchange) serve() error {
 	r := x.request
 	signature, err := sigv4.Parse(r)
+	if x.serveIssuer(signature) {
+		return nil
+	}
 	if api, ok := x.apiAddress(signature); ok {
 		return x.invoke(api, signature, err)
 	}
@@ -108,11 +112,14 @@ func (x *exchange) serve() error {
 	}
 	var caller authz.Caller
 	if signature == nil {
-		if x.name != "s3" {
+		switch {
+		case x.name == "s3":
+			if err := sigv4.DecodeAnonymous(r); err != nil {
+				return x.refusal(err, nil)
+			}
+		case x.name == "sts" && x.parseForm() == nil && stsapi.Unsigned(r.Form.Get("Action")):
+		default:
 			return x.missingSignature()
-		}
-		if err := sigv4.DecodeAnonymous(r); err != nil {
-			return x.refusal(err, nil)
 		}
 	} else if caller, err = x.authenticate(signature); err != nil {
 		return x.refusal(err, signature)

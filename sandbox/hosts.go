@@ -24,6 +24,12 @@ var endpointPattern = regexp.MustCompile(`^([a-z0-9-]+?)(?:-fips)?(?:\.([a-z0-9-
 func parseHost(host string) (endpoint, bool) {
 	host = hostName(host)
 	for _, p := range iam.Partitions() {
+		// EKS Auth has a name for both versions of IP, and no other.
+		if m := authPattern.FindStringSubmatch(host); m != nil && m[2] == dualStackSuffixes[p.ID] {
+			if partition, ok := iam.PartitionOfRegion(m[1]); ok && partition.ID == p.ID {
+				return endpoint{service: "eks-auth", region: m[1], partition: p.ID}, true
+			}
+		}
 		rest, ok := strings.CutSuffix(host, "."+p.DNSSuffix)
 		if !ok {
 			continue
@@ -67,6 +73,13 @@ func hostName(host string) string {
 	return strings.ToLower(host)
 }
 
+var authPattern = regexp.MustCompile(`^eks-auth(?:-fips)?\.([a-z0-9-]+)\.(api\..+)$`)
+
+// dualStackSuffixes end the names of endpoints that answer over IPv6 too.
+//
+// https://docs.aws.amazon.com/general/latest/gr/rande.html#dual-stack-endpoints
+var dualStackSuffixes = map[string]string{"aws": "api.aws", "aws-us-gov": "api.aws", "aws-cn": "api.amazonwebservices.com.cn"}
+
 // otherNames are endpoints whose name is not "service.region". SDKs choose the
 // account's own endpoint of DynamoDB and Kinesis when they know the account.
 //
@@ -81,6 +94,7 @@ var otherNames = []struct {
 	{regexp.MustCompile(`^api\.ecr\.([a-z0-9-]+)$`), "ecr"},
 	{regexp.MustCompile(`^sync-states\.([a-z0-9-]+)$`), "states"},
 	{regexp.MustCompile(`^[a-z0-9-]+-\d{12}\.d\.codeartifact\.([a-z0-9-]+)$`), "codeartifact"},
+	{regexp.MustCompile(`^oidc\.eks\.([a-z0-9-]+)$`), "eks"}, // issuers of clusters
 	{regexp.MustCompile(`^[a-z0-9]+\.execute-api\.([a-z0-9-]+)$`), "execute-api"},
 }
 

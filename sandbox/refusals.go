@@ -162,9 +162,8 @@ func (x *exchange) wrongScope(what, expected, got string) *wire.Error {
 // missingSignature answers an unsigned request to a query service.
 func (x *exchange) missingSignature() error {
 	if x.name == "sts" && x.parseForm() == nil {
-		// These two are called without a signature.
-		switch action := x.request.Form.Get("Action"); action {
-		case "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity":
+		// It is called without a signature.
+		if action := x.request.Form.Get("Action"); action == "AssumeRoleWithSAML" {
 			return wire.NotImplemented("sts", action)
 		}
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/codeartifactapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
+	"github.com/crossaccount/crossaccount/sandbox/internal/eksapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/lambdaapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/oidc"
 )
 
 // Options configures a [Sandbox]. The zero value is a good one.
@@ -56,7 +58,9 @@ type Sandbox struct {
 	iamDelay  time.Duration
 	randomMu  sync.Mutex
 
-	lambda *lambdaapi.Service
+	lambda  *lambdaapi.Service
+	eks     *eksapi.Service
+	issuers *oidc.Issuers
 
 	// advance brings stack operations and functions up to a time. It is called before
 	// every request, whatever its service, because what a stack makes shows

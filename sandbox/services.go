@@ -13,11 +13,13 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/codeartifactapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/eksapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/eventsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/lambdaapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/oidc"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/snsapi"
@@ -60,7 +62,10 @@ const (
 )
 
 func (s *Sandbox) newServices() map[string]*service {
+	s.issuers = &oidc.Issuers{}
 	identity := iamapi.New(s.directory)
+	tokens := stsapi.New(s.directory, s.issuers)
+	s.eks = eksapi.New(eksapi.Options{Directory: s.directory, Engine: s.engine, STS: tokens, Issuers: s.issuers, Random: lockedReader{s}})
 	storage := s3api.New(s3api.Options{Directory: s.directory, Random: lockedReader{s}})
 	keys := kmsapi.New(s.directory, lockedReader{s})
 	secrets := secretsapi.New(s.directory, keys, lockedReader{s})
@@ -92,6 +97,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		ECR:      repositories,
 		Packages: s.packages,
 		APIs:     s.apis,
+		EKS:      s.eks,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
 	})
@@ -100,7 +106,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		s.lambda.Advance(now)
 	}
 	return map[string]*service{
-		"sts":            {handler: stsapi.New(s.directory), version: "2011-06-15", namespace: wire.NamespaceSTS},
+		"sts":            {handler: tokens, version: "2011-06-15", namespace: wire.NamespaceSTS},
 		"iam":            {handler: identity, version: "2010-05-08", namespace: wire.NamespaceIAM},
 		"cloudformation": {handler: stacks, version: "2010-05-15", namespace: wire.NamespaceCloudFormation},
 		"s3":             {handler: storage, protocol: storageProtocol},
@@ -115,6 +121,8 @@ func (s *Sandbox) newServices() map[string]*service {
 		"events":         {handler: events, protocol: jsonProtocol, targets: []string{"AWSEvents"}},
 		"ecr":            {handler: repositories, protocol: jsonProtocol, targets: []string{"AmazonEC2ContainerRegistry_V20150921"}},
 		"lambda":         {handler: s.lambda, protocol: restProtocol, maxBody: 16 << 20},
+		"eks":            {handler: s.eks, protocol: restProtocol},
+		"eks-auth":       {handler: s.eks.Auth(), protocol: restProtocol},
 		"dynamodb":       {handler: tables, protocol: jsonProtocol, targets: []string{"DynamoDB_20120810", "DynamoDBStreams_20120810"}, maxBody: 17 << 20},
 		"kinesis":        {handler: streams, protocol: jsonProtocol, targets: []string{"Kinesis_20131202"}, maxBody: 16 << 20},
 	}

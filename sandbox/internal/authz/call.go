@@ -107,6 +107,17 @@ func (c *Call) Decide(q Query) *Decision {
 	return c.decided(q, in)
 }
 
+// Conceivable reports whether a resource policy might allow the caller of a call
+// the action, under condition keys that are not known yet. Services that check a
+// policy when it is given to them ask so. It is no decision, and nothing is
+// recorded.
+func (c *Call) Conceivable(q Query) bool {
+	r := &iam.Request{Principal: c.Caller.Principal, Action: q.Action, Resource: q.Resource, ResourceAccount: c.resourceAccount(q)}
+	r.Context.SetUnlistedUnknown()
+	verdict := eval.Decide(&eval.Input{Request: r, Resource: q.ResourcePolicy}).Verdict
+	return verdict == eval.Allowed || verdict == eval.Depends
+}
+
 func (c *Call) resourceAccount(q Query) iam.AccountID {
 	if q.ResourceAccount != "" {
 		return q.ResourceAccount

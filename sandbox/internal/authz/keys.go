@@ -101,7 +101,9 @@ func (c *Call) principalKeys(ctx *iam.Context) {
 		ctx.Set("aws:PrincipalType", "AssumedRole")
 	case iam.PrincipalFederatedUser:
 		ctx.Set("aws:PrincipalType", "FederatedUser")
-	case iam.PrincipalRole, iam.PrincipalWebIdentity: // never sign a request
+	case iam.PrincipalWebIdentity: // has no account, and is nobody before it has a session
+		return
+	case iam.PrincipalRole: // never signs a request
 	}
 	ctx.Set("aws:PrincipalIsAWSService", "false")
 	arn := p.ARN
@@ -177,4 +179,8 @@ func (c *Call) sessionKeys(ctx *iam.Context) {
 	if s.SourceIdentity != "" {
 		ctx.Set("aws:SourceIdentity", s.SourceIdentity)
 	}
+	if s.FederatedProvider != "" {
+		ctx.Set("aws:FederatedProvider", s.FederatedProvider)
+	}
+	directory.SetFederatedKeys(ctx, s.FederatedKeys)
 }

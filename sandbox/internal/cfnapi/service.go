@@ -15,6 +15,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/codeartifactapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/dynamodbapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/eksapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/eventsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/iamapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/kinesisapi"
@@ -55,6 +56,7 @@ type Options struct {
 	ECR      *ecrapi.Service
 	Packages *codeartifactapi.Service
 	Lambda   *lambdaapi.Service
+	EKS      *eksapi.Service
 
 	// IAMDelay is how long changes of principals take until policies may name
 	// them. Operations wait that long for principals made by the same stack.

@@ -56,6 +56,8 @@ type Account struct {
 	users    table[User]
 	policies table[ManagedPolicy]
 
+	providers table[OIDCProvider]
+
 	// Who uses which managed policy now, by ARN.
 	attachments uses
 	boundaries  uses

@@ -199,7 +199,7 @@ func isServiceName(s string) bool {
 }
 
 // isProvider accepts the web identity providers IAM knows by name and ARNs of
-// identity providers, which the sandbox does not have and so cannot look up.
+// identity providers. IAM does not look whether there is one.
 func isProvider(s string) bool {
 	switch s {
 	case "cognito-identity.amazonaws.com", "www.amazon.com", "graph.facebook.com", "accounts.google.com":

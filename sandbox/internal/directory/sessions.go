@@ -40,7 +40,32 @@ type Session struct {
 	TransitiveTags []string // keys of the tags that a chained session inherits
 	SourceIdentity string
 	Chained        bool // made with the credentials of another role session: at most an hour
-	MFA            bool // made with a multi-factor code
+
+	// Of a session that was made with a token of an identity provider: the
+	// provider's ARN, and the condition keys its claims became.
+	FederatedProvider string
+	FederatedKeys     []FederatedKey
+
+	MFA bool // made with a multi-factor code
+}
+
+// A FederatedKey is a condition key that a claim of an identity provider's token
+// became: "oidc.example.com:sub".
+type FederatedKey struct {
+	Name   string
+	Values []string
+	Multi  bool // of several values, as the type of the key, not of this value
+}
+
+// SetFederatedKeys puts the keys into a context.
+func SetFederatedKeys(ctx *iam.Context, keys []FederatedKey) {
+	for _, k := range keys {
+		if k.Multi {
+			ctx.SetMulti(k.Name, k.Values...)
+		} else {
+			ctx.Set(k.Name, k.Values[0])
+		}
+	}
 }
 
 // UserID returns aws:userid of the session's requests: the unique id, with the

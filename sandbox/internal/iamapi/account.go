@@ -96,6 +96,7 @@ func (s *Service) GetAccountSummary(c *authz.Call, _ *GetAccountSummaryInput) (*
 		"Roles":                             counts.Roles,
 		"Policies":                          counts.ManagedPolicies,
 		"PolicyVersionsInUse":               counts.PolicyVersions,
+		"Providers":                         len(s.latest().OIDCProviders(c.Account())),
 		"Groups":                            0,
 		"InstanceProfiles":                  0,
 		"MFADevices":                        0,

@@ -35,6 +35,10 @@ var parameters = url.Values{
 	"PolicySourceArn":          {"arn:aws:iam::444455556666:role/name"},
 	"ActionNames.member.1":     {"s3:GetObject"},
 	"PolicyInputList.member.1": {readBuckets},
+	"OpenIDConnectProviderArn": {"arn:aws:iam::444455556666:oidc-provider/oidc.example.com"},
+	"Url":                      {"https://oidc.example.com"},
+	"ClientID":                 {"sts.amazonaws.com"},
+	"ThumbprintList.member.1":  {"9e99a48a9960b14926bb7f3b02e22da2b0ab7280"},
 }
 
 // Every operation asks for the permission of its own name before it does

@@ -85,6 +85,7 @@ func (s *Service) AssumeRole(c *authz.Call, in *AssumeRoleInput) (*AssumeRoleOut
 	if err != nil {
 		return nil, err
 	}
+	session.action = "sts:AssumeRole"
 
 	// The trust policy comes from the view that authorization goes by, so a
 	// role made moments ago looks like one that does not exist. What no answer
@@ -98,7 +99,7 @@ func (s *Service) AssumeRole(c *authz.Call, in *AssumeRoleInput) (*AssumeRoleOut
 	if err := refuseMFA(in.SerialNumber, in.TokenCode); err != nil {
 		return nil, err
 	}
-	duration, err := in.duration(role, session.Chained)
+	duration, err := in.duration(c, role, session.Chained)
 	if err != nil {
 		return nil, err
 	}
@@ -110,13 +111,7 @@ func (s *Service) AssumeRole(c *authz.Call, in *AssumeRoleInput) (*AssumeRoleOut
 	if in.MinimumSessionTokenSize != nil {
 		session.MinTokenSize = *in.MinimumSessionTokenSize
 	}
-	session.Type = iam.PrincipalRoleSession
-	session.Account = role.Account
-	session.PrincipalID = role.ID
-	session.ARN = role.SessionARN(session.Name)
-	session.Issued = c.Now
-	session.Expiry = c.Now.Add(duration).Truncate(time.Second)
-	started := s.directory.StartSession(session.Session)
+	started := s.start(c, session, role, duration)
 	return &AssumeRoleOutput{
 		Credentials:      credentials(started),
 		AssumedRoleUser:  AssumedRoleUser{AssumedRoleId: started.UserID(), Arn: started.ARN},
@@ -126,6 +121,17 @@ func (s *Service) AssumeRole(c *authz.Call, in *AssumeRoleInput) (*AssumeRoleOut
 		SessionTokenSize:        len(started.Token),
 		SessionTokenUtilization: 100 * len(started.Token) / maxTokenSize,
 	}, nil
+}
+
+// start makes the credentials of a session of the role that was allowed.
+func (s *Service) start(c *authz.Call, session *session, role *directory.Role, duration time.Duration) *directory.Session {
+	session.Type = iam.PrincipalRoleSession
+	session.Account = role.Account
+	session.PrincipalID = role.ID
+	session.ARN = role.SessionARN(session.Name)
+	session.Issued = c.Now
+	session.Expiry = c.Now.Add(duration).Truncate(time.Second)
+	return s.directory.StartSession(session.Session)
 }
 
 func (in *AssumeRoleInput) validate() error {
@@ -153,7 +159,11 @@ func (in *AssumeRoleInput) validate() error {
 	return nil
 }
 
-func (in *AssumeRoleInput) duration(role *directory.Role, chained bool) (time.Duration, error) {
+// duration is how long the session lives. What a role allows at most does not
+// bind AWS's own services.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_update-role-settings.html
+func (in *AssumeRoleInput) duration(c *authz.Call, role *directory.Role, chained bool) (time.Duration, error) {
 	if in.DurationSeconds == nil {
 		return defaultDuration, nil
 	}
@@ -161,7 +171,7 @@ func (in *AssumeRoleInput) duration(role *directory.Role, chained bool) (time.Du
 	switch {
 	case chained && duration > chainedMax:
 		return 0, invalid("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
-	case duration > role.MaxSessionDuration:
+	case duration > role.MaxSessionDuration && c.Caller.Principal.Type != iam.PrincipalService:
 		return 0, invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
 	return duration, nil
@@ -170,6 +180,7 @@ func (in *AssumeRoleInput) duration(role *directory.Role, chained bool) (time.Du
 // A session is one in the making.
 type session struct {
 	directory.Session
+	action      string          // that makes it: "sts:AssumeRole"
 	requestTags []directory.Tag // all tags of the new session, inherited ones first
 	externalID  *string
 }
@@ -213,7 +224,7 @@ func newSession(c *authz.Call, in *AssumeRoleInput) (*session, error) {
 	return s, nil
 }
 
-// authorize asks for sts:AssumeRole, and for sts:TagSession and
+// authorize asks for the session's action, and for sts:TagSession and
 // sts:SetSourceIdentity if the session has tags or a source identity, of its
 // own or inherited. Each needs both sides.
 //
@@ -238,11 +249,15 @@ func (s *session) authorize(c *authz.Call, arn string, role *directory.Role, fou
 		if len(s.TransitiveTags) > 0 {
 			ctx.SetMulti("sts:TransitiveTagKeys", s.TransitiveTags...)
 		}
+		if s.FederatedProvider != "" {
+			ctx.Set("aws:FederatedProvider", s.FederatedProvider)
+			directory.SetFederatedKeys(ctx, s.FederatedKeys)
+		}
 		for _, tag := range query.ResourceTags {
 			ctx.Set("iam:ResourceTag/"+tag.Key, tag.Value)
 		}
 	}
-	actions := []string{"sts:AssumeRole"}
+	actions := []string{s.action}
 	if len(s.requestTags) > 0 {
 		actions = append(actions, "sts:TagSession")
 	}

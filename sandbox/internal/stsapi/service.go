@@ -6,6 +6,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/authz"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
+	"github.com/crossaccount/crossaccount/sandbox/internal/oidc"
 	"github.com/crossaccount/crossaccount/sandbox/internal/overview"
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
@@ -19,10 +20,14 @@ const (
 // own: sessions live in the directory. It is safe for concurrent use.
 type Service struct {
 	directory *directory.Directory
+	issuers   *oidc.Issuers
 }
 
-// New returns the service for the accounts of d.
-func New(d *directory.Directory) *Service { return &Service{directory: d} }
+// New returns the service for the accounts of d. Tokens of identity providers
+// are verified with the keys of issuers.
+func New(d *directory.Directory, issuers *oidc.Issuers) *Service {
+	return &Service{directory: d, issuers: issuers}
+}
 
 // An operation decodes the parameters, does its work and returns the result.
 type operation struct {
@@ -34,11 +39,11 @@ type operation struct {
 // are operations of STS that answer NotImplemented.
 var operations = []operation{
 	{overview.Operation{Name: "AssumeRole", Real: true, Note: "no MFA devices, no ProvidedContexts"}, handle((*Service).AssumeRole)},
+	{overview.Operation{Name: "AssumeRoleWithWebIdentity", Real: true, Note: "OpenID Connect tokens of issuers that were registered or belong to EKS clusters of the sandbox; no OAuth 2.0 access tokens, no providers that AWS knows by name"}, handle((*Service).AssumeRoleWithWebIdentity)},
 	{overview.Operation{Name: "GetAccessKeyInfo", Real: true}, handle((*Service).GetAccessKeyInfo)},
 	{overview.Operation{Name: "GetCallerIdentity", Real: true}, handle((*Service).GetCallerIdentity)},
 	{overview.Operation{Name: "GetSessionToken", Real: true, Note: "no MFA devices"}, handle((*Service).GetSessionToken)},
 	{overview.Operation{Name: "AssumeRoleWithSAML"}, nil},
-	{overview.Operation{Name: "AssumeRoleWithWebIdentity"}, nil},
 	{overview.Operation{Name: "AssumeRoot"}, nil},
 	{overview.Operation{Name: "DecodeAuthorizationMessage"}, nil},
 	{overview.Operation{Name: "GetDelegatedAccessToken"}, nil},
@@ -91,13 +96,20 @@ func (s *Service) dispatch(c *authz.Call, action string, form url.Values) (any, 
 		if op.serve == nil {
 			return nil, wire.NotImplemented("sts", action)
 		}
-		if restricted(c) && action != "AssumeRole" && action != "GetCallerIdentity" {
+		if c.Caller.Anonymous() && !Unsigned(action) { // the sandbox lets no other unsigned request come here
+			return nil, wire.Errorf(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
+		}
+		if restricted(c) && action != "AssumeRole" && action != "GetCallerIdentity" && !Unsigned(action) {
 			return nil, wire.Errorf(http.StatusForbidden, "AccessDenied", "Cannot call %s with session credentials", action)
 		}
 		return op.serve(s, c, form)
 	}
 	return nil, wire.BadRequest("InvalidAction", "Could not find operation %s for version %s", wire.Clip(action), wire.Clip(form.Get("Version")))
 }
+
+// Unsigned reports whether an operation is called without a signature: the token
+// in the request says who calls.
+func Unsigned(action string) bool { return action == "AssumeRoleWithWebIdentity" }
 
 // restricted reports whether the caller uses credentials of GetSessionToken,
 // with which only two operations of STS may be called.
