@@ -132,8 +132,10 @@ func New(config Config) (*Broker, error) {
 	config.AWSConfig = config.AWSConfig.Copy()
 	config.AWSConfig.Region = config.Regions[0]
 	config.AWSConfig.HTTPClient = sharedClient(config.AWSConfig.HTTPClient)
+	var elapsed func() time.Duration
 	if config.Now == nil {
-		config.Now = time.Now
+		began := time.Now()
+		config.Now, elapsed = time.Now, func() time.Duration { return time.Since(began) }
 	}
 	if config.Random == nil {
 		config.Random = cryptorand.Reader
@@ -156,7 +158,7 @@ func New(config Config) (*Broker, error) {
 		schedule:  newSchedule(),
 	}
 	b.random.Rand = rand.New(rand.NewChaCha8([32]byte(seed[16:])))
-	b.clock.source = config.Now
+	b.clock.source, b.clock.elapsed = config.Now, elapsed
 	b.clock.settle()
 	for _, p := range config.Purposes {
 		p.PolicyARNs = slices.Clone(p.PolicyARNs)

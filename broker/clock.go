@@ -22,7 +22,12 @@ type clock struct {
 	skew   atomic.Int64 // AWS's time minus ours
 	coarse atomic.Int64 // the time when it was last looked at; 0: look always
 
-	last time.Time // of settle, which one goroutine calls
+	// elapsed is the monotonic clock, nil where the time is not the computer's.
+	// It and what it was last compared with belong to settle, which one
+	// goroutine calls.
+	elapsed   func() time.Duration
+	lastRan   time.Duration
+	lastShown int64
 }
 
 // now looks at the wall clock.
@@ -59,20 +64,18 @@ func (c *clock) observe(date time.Time) {
 	}
 }
 
-// settle notices that the wall clock was set back, which would make credentials
+// settle notices that the wall clock was set back, which would make sessions
 // look valid for longer than they are: AWS's time did not go back. A clock that
 // leaps forward may as well be a machine that was suspended; that is taken to
-// be so, which only makes credentials look older, until STS answers again.
+// be so, which only makes sessions look older, until STS answers again.
 func (c *clock) settle() {
-	now := c.source()
-	if !c.last.IsZero() {
-		ran := now.Sub(c.last)                      // by the monotonic clock
-		showed := now.Round(0).Sub(c.last.Round(0)) // by the wall clock
-		if back := ran - showed; back >= minSkew {
-			c.skew.Add(int64(back))
+	if c.elapsed != nil {
+		ran, shown := c.elapsed(), c.source().UnixNano()
+		if back := int64(ran-c.lastRan) - (shown - c.lastShown); c.lastShown != 0 && back >= int64(minSkew) {
+			c.skew.Add(back)
 		}
+		c.lastRan, c.lastShown = ran, shown
 	}
-	c.last = now
 	if c.coarse.Load() != 0 {
 		c.coarse.Store(c.now())
 	}
