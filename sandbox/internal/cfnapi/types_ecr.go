@@ -8,15 +8,16 @@ import "github.com/crossaccount/crossaccount/sandbox/internal/ecrapi"
 func ecrTypes(ecr *ecrapi.Service) []resourceType {
 	t := repositoryResources{ecr}
 	properties := map[string]property{
-		"EmptyOnDelete": {kind: boolValue}, "ImageTagMutability": {replaces: true}, "RepositoryName": {replaces: true}, "RepositoryPolicyText": {kind: documentValue},
+		"EmptyOnDelete": {kind: boolValue}, "ImageTagMutability": {replaces: true}, "RepositoryName": {replaces: true}, "RepositoryPolicyText": {kind: documentValue}, "Tags": tagsProperty,
 	}
-	for name := range setOf("EncryptionConfiguration ImageScanningConfiguration ImageTagMutabilityExclusionFilters LifecyclePolicy Tags") {
+	for name := range setOf("EncryptionConfiguration ImageScanningConfiguration ImageTagMutabilityExclusionFilters LifecyclePolicy") {
 		properties[name] = property{unsupported: true}
 	}
 	return []resourceType{{
 		name:       "AWS::ECR::Repository",
 		properties: properties,
 		attributes: []string{"Arn", "RepositoryUri"},
+		tagged:     true,
 		create:     t.create, update: t.update, delete: t.delete,
 	}}
 }
@@ -28,6 +29,9 @@ func (t repositoryResources) create(j *job) error {
 	in := &ecrapi.CreateRepositoryInput{ImageTagMutability: j.text("ImageTagMutability")}
 	if in.RepositoryName = j.text("RepositoryName"); in.RepositoryName == "" {
 		return invalid("the sandbox does not make up names of repositories; set RepositoryName")
+	}
+	for _, tag := range j.tags {
+		in.Tags = append(in.Tags, ecrapi.Tag(tag))
 	}
 	out, err := t.ecr.CreateRepository(j.call, in)
 	if err != nil {
@@ -52,6 +56,21 @@ func (t repositoryResources) update(j *job) error {
 		return err
 	}
 	j.attributes["Arn"], j.attributes["RepositoryUri"] = shown.Repositories[0].RepositoryARN, shown.Repositories[0].RepositoryURI
+	set, remove := diffTags(j.oldTags, j.tags)
+	tags := &ecrapi.TagsInput{ResourceARN: j.attributes["Arn"], TagKeys: remove}
+	for _, tag := range set {
+		tags.Tags = append(tags.Tags, ecrapi.Tag(tag))
+	}
+	if len(remove) > 0 {
+		if _, err := t.ecr.UntagResource(j.call, tags); err != nil {
+			return err
+		}
+	}
+	if len(set) > 0 {
+		if _, err := t.ecr.TagResource(j.call, tags); err != nil {
+			return err
+		}
+	}
 	if j.properties.Get("RepositoryPolicyText") == nil && j.old.Get("RepositoryPolicyText") != nil {
 		_, err := t.ecr.DeleteRepositoryPolicy(j.call, &ecrapi.Named{RepositoryName: j.physicalID})
 		return unlessGone(err)

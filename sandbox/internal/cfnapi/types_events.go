@@ -17,9 +17,10 @@ func eventsTypes(events *eventsapi.Service) []resourceType {
 			properties: map[string]property{
 				"DeadLetterConfig": {unsupported: true}, "Description": {replaces: true}, "EventSourceName": {unsupported: true},
 				"KmsKeyIdentifier": {unsupported: true}, "LogConfig": {unsupported: true},
-				"Name": {required: true, replaces: true}, "Policy": {kind: documentValue}, "Tags": {unsupported: true},
+				"Name": {required: true, replaces: true}, "Policy": {kind: documentValue}, "Tags": tagsProperty,
 			},
 			attributes: []string{"Arn", "Name"},
+			tagged:     true,
 			create:     t.createBus, update: t.updateBus, delete: t.deleteBus,
 		},
 		{
@@ -47,7 +48,11 @@ func eventsTypes(events *eventsapi.Service) []resourceType {
 type eventResources struct{ events *eventsapi.Service }
 
 func (t eventResources) createBus(j *job) error {
-	out, err := t.events.CreateEventBus(j.call, &eventsapi.CreateEventBusInput{Name: j.text("Name"), Description: j.text("Description")})
+	in := &eventsapi.CreateEventBusInput{Name: j.text("Name"), Description: j.text("Description")}
+	for _, tag := range j.tags {
+		in.Tags = append(in.Tags, eventsapi.Tag(tag))
+	}
+	out, err := t.events.CreateEventBus(j.call, in)
 	if err != nil {
 		return err
 	}
@@ -70,6 +75,21 @@ func (t eventResources) updateBus(j *job) error {
 		return err
 	}
 	j.attributes["Arn"], j.attributes["Name"] = shown.ARN, shown.Name
+	set, remove := diffTags(j.oldTags, j.tags)
+	tags := &eventsapi.TagsInput{ResourceARN: shown.ARN, TagKeys: remove}
+	for _, tag := range set {
+		tags.Tags = append(tags.Tags, eventsapi.Tag(tag))
+	}
+	if len(remove) > 0 {
+		if _, err := t.events.UntagResource(j.call, tags); err != nil {
+			return err
+		}
+	}
+	if len(set) > 0 {
+		if _, err := t.events.TagResource(j.call, tags); err != nil {
+			return err
+		}
+	}
 	if j.properties.Get("Policy") == nil && j.old.Get("Policy") != nil {
 		_, err := t.events.RemovePermission(j.call, &eventsapi.RemovePermissionInput{EventBusName: j.physicalID, RemoveAllPermissions: true})
 		return unlessGone(err)

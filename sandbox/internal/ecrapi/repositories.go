@@ -64,9 +64,9 @@ func (s *Service) CreateRepository(c *authz.Call, in *CreateRepositoryInput) (*R
 	case in.ImageTagMutability != "" && in.ImageTagMutability != "MUTABLE" && in.ImageTagMutability != "IMMUTABLE":
 		return nil, wire.NotImplemented("ecr", "CreateRepository with ImageTagMutability "+wire.Clip(in.ImageTagMutability))
 	}
-	r := &repository{account: c.Account(), region: c.Region, name: in.RepositoryName, arn: s.arn(c.Account(), c.Region, in.RepositoryName), created: c.Now, immutable: in.ImageTagMutability == "IMMUTABLE"}
-	for _, t := range in.Tags {
-		r.tags = append(r.tags, directory.Tag(t))
+	r := &repository{account: c.Account(), region: c.Region, name: in.RepositoryName, arn: s.arn(c.Account(), c.Region, in.RepositoryName), created: c.Now, immutable: in.ImageTagMutability == "IMMUTABLE", tags: tagsOf(in.Tags)}
+	if len(r.tags) > maxTags {
+		return nil, invalid("Invalid parameter at 'tags' failed to satisfy constraint: 'a repository has at most %d tags'", maxTags)
 	}
 	for _, action := range []string{"ecr:CreateRepository", "ecr:TagResource"} {
 		if action == "ecr:TagResource" && len(r.tags) == 0 {

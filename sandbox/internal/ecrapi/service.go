@@ -55,15 +55,18 @@ var table = awsjson.Table[*Service]{Service: "ecr", Target: "AmazonEC2ContainerR
 	awsjson.Real("GetAuthorizationToken", "there is no registry to use the token with", (*Service).GetAuthorizationToken),
 	awsjson.Real("GetDownloadUrlForLayer", "no layer can be found, as none can be uploaded", (*Service).GetDownloadURLForLayer),
 	awsjson.Real("GetRepositoryPolicy", "", (*Service).GetRepositoryPolicy),
+	awsjson.Real("ListTagsForResource", "", (*Service).ListTagsForResource),
 	awsjson.Real("PutImage", "the manifest is kept; its layers are not looked for", (*Service).PutImage),
 	awsjson.Real("SetRepositoryPolicy", "policies that lock the caller out are not noticed", (*Service).SetRepositoryPolicy),
+	awsjson.Real("TagResource", "", (*Service).TagResource),
+	awsjson.Real("UntagResource", "", (*Service).UntagResource),
 }, awsjson.Missing[*Service](`BatchDeleteImage BatchGetRepositoryScanningConfiguration CompleteLayerUpload CreatePullThroughCacheRule
 	CreateRepositoryCreationTemplate DeleteLifecyclePolicy DeletePullThroughCacheRule DeleteRegistryPolicy DeleteRepositoryCreationTemplate
 	DescribeImageReplicationStatus DescribeImageScanFindings DescribeImages DescribePullThroughCacheRules DescribeRegistry
 	DescribeRepositoryCreationTemplates GetAccountSetting GetLifecyclePolicy GetLifecyclePolicyPreview GetRegistryPolicy
-	GetRegistryScanningConfiguration InitiateLayerUpload ListImages ListTagsForResource PutAccountSetting PutImageScanningConfiguration
+	GetRegistryScanningConfiguration InitiateLayerUpload ListImages PutAccountSetting PutImageScanningConfiguration
 	PutImageTagMutability PutLifecyclePolicy PutRegistryPolicy PutRegistryScanningConfiguration PutReplicationConfiguration
-	StartImageScan StartLifecyclePolicyPreview TagResource UntagResource UpdatePullThroughCacheRule
+	StartImageScan StartLifecyclePolicyPreview UpdatePullThroughCacheRule
 	UpdateRepositoryCreationTemplate UploadLayerPart ValidatePullThroughCacheRule`)...)}
 
 type repository struct {
@@ -117,6 +120,11 @@ func registry(c *authz.Call, id string) (iam.AccountID, error) {
 // not exist is reported only to those who might have used it. The caller holds
 // the lock.
 func (s *Service) find(c *authz.Call, in Named, action string) (*repository, error) {
+	return s.findTagged(c, in, action, nil)
+}
+
+// findTagged is find for requests that bring tags.
+func (s *Service) findTagged(c *authz.Call, in Named, action string, tags []directory.Tag) (*repository, error) {
 	if err := awsjson.Required("RepositoryName", in.RepositoryName); err != nil {
 		return nil, err
 	}
@@ -126,7 +134,7 @@ func (s *Service) find(c *authz.Call, in Named, action string) (*repository, err
 	}
 	arn := s.arn(account, c.Region, in.RepositoryName)
 	r := s.repositories[arn]
-	q := authz.Query{Action: "ecr:" + action, Resource: arn, ResourceAccount: account}
+	q := authz.Query{Action: "ecr:" + action, Resource: arn, ResourceAccount: account, RequestTags: tags}
 	if r != nil {
 		q.ResourceTags = r.tags
 		q.Context = func(ctx *iam.Context) {

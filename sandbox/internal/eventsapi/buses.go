@@ -41,10 +41,7 @@ func (s *Service) CreateEventBus(c *authz.Call, in *CreateEventBusInput) (*Creat
 	case !namePattern.MatchString(in.Name):
 		return nil, invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [/\\.\\-_A-Za-z0-9]+", wire.Clip(in.Name))
 	}
-	b := &bus{account: c.Account(), region: c.Region, name: in.Name, arn: s.busARN(c.Account(), c.Region, in.Name), description: in.Description}
-	for _, t := range in.Tags {
-		b.tags = append(b.tags, directory.Tag(t))
-	}
+	b := &bus{account: c.Account(), region: c.Region, name: in.Name, arn: s.busARN(c.Account(), c.Region, in.Name), description: in.Description, tags: tagsOf(in.Tags)}
 	for _, action := range []string{"events:CreateEventBus", "events:TagResource"} {
 		if action == "events:TagResource" && len(b.tags) == 0 {
 			continue

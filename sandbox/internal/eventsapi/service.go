@@ -64,18 +64,21 @@ var table = awsjson.Table[*Service]{Service: "events", Target: "AWSEvents", Vers
 	awsjson.Real("ListEventBuses", "one page", (*Service).ListEventBuses),
 	awsjson.Real("ListRules", "one page", (*Service).ListRules),
 	awsjson.Real("ListTargetsByRule", "one page", (*Service).ListTargetsByRule),
+	awsjson.Real("ListTagsForResource", "of buses", (*Service).ListTagsForResource),
 	awsjson.Real("PutEvents", "deliveries are tried once", (*Service).PutEvents),
 	awsjson.Real("PutPermission", "", (*Service).PutPermission),
 	awsjson.Real("PutRule", "on buses of the caller's account; patterns of exact values of account, detail-type, region and source; no schedules", (*Service).PutRule),
 	awsjson.Real("PutTargets", "queues, functions, and buses with a role; events as they are", (*Service).PutTargets),
 	awsjson.Real("RemovePermission", "", (*Service).RemovePermission),
 	awsjson.Real("RemoveTargets", "", (*Service).RemoveTargets),
+	awsjson.Real("TagResource", "buses", (*Service).TagResource),
+	awsjson.Real("UntagResource", "buses", (*Service).UntagResource),
 }, awsjson.Missing[*Service](`ActivateEventSource CancelReplay CreateApiDestination CreateArchive CreateConnection CreateEndpoint
 	CreatePartnerEventSource DeactivateEventSource DeauthorizeConnection DeleteApiDestination DeleteArchive DeleteConnection
 	DeleteEndpoint DeletePartnerEventSource DescribeApiDestination DescribeArchive DescribeConnection DescribeEndpoint
 	DescribeEventSource DescribePartnerEventSource DescribeReplay ListApiDestinations ListArchives ListConnections ListEndpoints
-	ListEventSources ListPartnerEventSourceAccounts ListPartnerEventSources ListReplays ListRuleNamesByTarget ListTagsForResource
-	PutPartnerEvents StartReplay TagResource TestEventPattern UntagResource UpdateApiDestination UpdateArchive UpdateConnection
+	ListEventSources ListPartnerEventSourceAccounts ListPartnerEventSources ListReplays ListRuleNamesByTarget
+	PutPartnerEvents StartReplay TestEventPattern UpdateApiDestination UpdateArchive UpdateConnection
 	UpdateEndpoint UpdateEventBus`)...)}
 
 type bus struct {
