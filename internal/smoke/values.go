@@ -21,9 +21,15 @@ func (y *trying) concrete(ctx context.Context, text string) (value, missing stri
 func (y *trying) concreteOf(ctx context.Context, text string, of *grant.Trial) (value, missing string) {
 	value = iam.ReplaceSymbols(text, func(id string) string {
 		source, ok := y.plan.Source(id)
-		if !ok {
-			missing = "its ARN is not known"
-			return ""
+		if !ok { // something of another stack
+			v := y.given(of.Given.Resource, of.Stage)
+			if v == "" {
+				missing = fmt.Sprintf("what AWS calls it is not known: give it with --value %s.%s=…", of.Given.Resource, of.Stage)
+			}
+			if strings.HasPrefix(text, "arn:") { // the rest is there
+				v = v[strings.LastIndexAny(v, ":/")+1:]
+			}
+			return v
 		}
 		v := y.value(ctx, id, &source)
 		if v == "" {
