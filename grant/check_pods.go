@@ -20,7 +20,7 @@ func (c *checking) pods() {
 			provider := "arn:" + r.site.Partition + ":iam::" + r.site.ID + ":oidc-provider/" + cluster.issuer()
 			ask := func(what, provider, issuer, sub, aud string, want bool) {
 				request := &iam.Request{
-					Principal:       iam.Principal{Type: iam.PrincipalWebIdentity, ARN: provider, Account: iam.AccountID(r.site.ID)},
+					Principal:       iam.Principal{Type: iam.PrincipalWebIdentity, ARN: provider},
 					Action:          "sts:AssumeRoleWithWebIdentity",
 					Resource:        r.arn,
 					ResourceAccount: iam.AccountID(r.site.ID),

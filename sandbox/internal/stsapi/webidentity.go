@@ -70,7 +70,7 @@ func (s *Service) AssumeRoleWithWebIdentity(c *authz.Call, in *AssumeRoleWithWeb
 	session.Name = *in.RoleSessionName
 
 	byProvider := *c
-	byProvider.Caller = authz.Caller{Principal: iam.Principal{Type: iam.PrincipalWebIdentity, ARN: provider.ARN(), Account: provider.Account}}
+	byProvider.Caller = authz.Caller{Principal: iam.Principal{Type: iam.PrincipalWebIdentity, ARN: provider.ARN()}}
 	assumed, found := view.Role(arn.Account, arn.Name)
 	found = found && assumed.ARN() == *in.RoleArn
 	if err := session.authorize(&byProvider, *in.RoleArn, assumed, found); err != nil {
