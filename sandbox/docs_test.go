@@ -23,6 +23,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/overview"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/sfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/snsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/sqsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ssmapi"
@@ -71,7 +72,7 @@ func operationTables() string {
 		{"STS", stsapi.Operations()}, {"IAM", identity}, {"S3", s3api.Operations()}, {"CloudFormation", cfnapi.Operations()},
 		{"KMS", kmsapi.Operations()}, {"Secrets Manager", secretsapi.Operations()}, {"Systems Manager (parameters)", ssmapi.Operations()}, {"API Gateway (REST APIs)", apigatewayapi.Operations()}, {"REST APIs that were deployed (execute-api)", apigatewayapi.Executions()}, {"SQS", sqsapi.Operations()}, {"Kinesis", kinesisapi.Operations()},
 		{"DynamoDB", dynamodbapi.Operations()}, {"DynamoDB Streams", dynamodbapi.StreamOperations()},
-		{"SNS", snsapi.Operations()}, {"Lambda", lambdaapi.Operations()}, {"EventBridge", eventsapi.Operations()}, {"ECR", ecrapi.Operations()},
+		{"SNS", snsapi.Operations()}, {"Lambda", lambdaapi.Operations()}, {"EventBridge", eventsapi.Operations()}, {"ECR", ecrapi.Operations()}, {"Step Functions", sfnapi.Operations()},
 		{"CodeArtifact", codeartifactapi.Operations()}, {"Package managers (CodeArtifact's endpoints)", codeartifactapi.Endpoints()},
 		{"EKS", eksapi.Operations()}, {"EKS Auth", eksapi.AuthOperations()},
 	} {

@@ -22,6 +22,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/oidc"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/sfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/snsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/sqsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ssmapi"
@@ -78,6 +79,7 @@ func (s *Sandbox) newServices() map[string]*service {
 	repositories := ecrapi.New(s.directory, lockedReader{s})
 	s.packages = codeartifactapi.New(s.directory, lockedReader{s})
 	topics := snsapi.New(snsapi.Options{Directory: s.directory, KMS: keys, SQS: queues, Lambda: s.lambda, Random: lockedReader{s}})
+	workflows := sfnapi.New(sfnapi.Options{Directory: s.directory, Engine: s.engine, Clock: s.clock, Random: lockedReader{s}, Request: s.taskRequest})
 	s.apis = apigatewayapi.New(s.directory, s.lambda, lockedReader{s})
 	stacks := cfnapi.New(cfnapi.Options{
 		Clock:    s.clock,
@@ -98,12 +100,14 @@ func (s *Sandbox) newServices() map[string]*service {
 		Packages: s.packages,
 		APIs:     s.apis,
 		EKS:      s.eks,
+		SFN:      workflows,
 		IAMDelay: s.iamDelay,
 		Fetch:    s.fetchObject,
 	})
 	s.advance = func(now time.Time) {
 		stacks.Advance(now)
 		s.lambda.Advance(now)
+		workflows.Advance(now)
 	}
 	return map[string]*service{
 		"sts":            {handler: tokens, version: "2011-06-15", namespace: wire.NamespaceSTS},
@@ -124,6 +128,7 @@ func (s *Sandbox) newServices() map[string]*service {
 		"eks":            {handler: s.eks, protocol: restProtocol},
 		"eks-auth":       {handler: s.eks.Auth(), protocol: restProtocol},
 		"dynamodb":       {handler: tables, protocol: jsonProtocol, targets: []string{"DynamoDB_20120810", "DynamoDBStreams_20120810"}, maxBody: 17 << 20},
+		"states":         {handler: workflows, protocol: jsonProtocol, targets: []string{"AWSStepFunctions"}},
 		"kinesis":        {handler: streams, protocol: jsonProtocol, targets: []string{"Kinesis_20131202"}, maxBody: 16 << 20},
 	}
 }
@@ -151,6 +156,22 @@ func (s *Sandbox) fetchObject(c *authz.Call, u *url.URL) ([]byte, error) {
 		return nil, wire.BadRequest("ValidationError", "S3 error: %s", errorMessage(answer.body.Bytes(), answer.status))
 	}
 	return answer.body.Bytes(), nil
+}
+
+// taskRequest answers the request of a state machine's task. The call says who
+// asks and is already authenticated.
+func (s *Sandbox) taskRequest(c *authz.Call, name string, r *http.Request) *sfnapi.Answer {
+	r = inbound(r)
+	answer := newAnswer()
+	service := s.services[name]
+	if service.protocol == queryProtocol {
+		if err := r.ParseForm(); err != nil {
+			return &sfnapi.Answer{Status: http.StatusBadRequest, Header: http.Header{}}
+		}
+	}
+	service.handler.ServeAPI(answer, r, c)
+	sent := answer.response(r)
+	return &sfnapi.Answer{Status: sent.StatusCode, Header: sent.Header, Body: answer.body.Bytes()}
 }
 
 // errorMessage reads the message out of an S3 error.

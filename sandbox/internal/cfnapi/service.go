@@ -23,6 +23,7 @@ import (
 	"github.com/crossaccount/crossaccount/sandbox/internal/lambdaapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/s3api"
 	"github.com/crossaccount/crossaccount/sandbox/internal/secretsapi"
+	"github.com/crossaccount/crossaccount/sandbox/internal/sfnapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/snsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/sqsapi"
 	"github.com/crossaccount/crossaccount/sandbox/internal/ssmapi"
@@ -56,6 +57,7 @@ type Options struct {
 	ECR      *ecrapi.Service
 	Packages *codeartifactapi.Service
 	Lambda   *lambdaapi.Service
+	SFN      *sfnapi.Service
 	EKS      *eksapi.Service
 
 	// IAMDelay is how long changes of principals take until policies may name

@@ -72,7 +72,7 @@ type job struct {
 // resourceTypes returns every type there is.
 func resourceTypes(o Options) map[string]*resourceType {
 	types := make(map[string]*resourceType)
-	for _, list := range [][]resourceType{iamTypes(o.IAM), s3Types(o.S3), kmsTypes(o.KMS), secretsTypes(o.Secrets), parameterTypes(o.SSM), sqsTypes(o.SQS), kinesisTypes(o.Kinesis), dynamodbTypes(o.DynamoDB), snsTypes(o.SNS), lambdaTypes(o.Lambda), eventsTypes(o.Events), ecrTypes(o.ECR), codeArtifactTypes(o.Packages), apiTypes(o.APIs), oidcTypes(o.IAM), eksTypes(o.EKS)} {
+	for _, list := range [][]resourceType{iamTypes(o.IAM), s3Types(o.S3), kmsTypes(o.KMS), secretsTypes(o.Secrets), parameterTypes(o.SSM), sqsTypes(o.SQS), kinesisTypes(o.Kinesis), dynamodbTypes(o.DynamoDB), snsTypes(o.SNS), lambdaTypes(o.Lambda), eventsTypes(o.Events), ecrTypes(o.ECR), stateMachineTypes(o.SFN), codeArtifactTypes(o.Packages), apiTypes(o.APIs), oidcTypes(o.IAM), eksTypes(o.EKS)} {
 		for _, t := range list {
 			types[t.name] = &t
 		}
