@@ -167,7 +167,7 @@ func (a *assembler) stacks() []*Stack {
 		if !ok {
 			s = &Stack{
 				Name: clipTo(name, reference.MaxStackName), Account: u.site.Account, AccountID: u.site.ID, Partition: u.site.Partition, Region: u.site.Region,
-				Profile: u.site.Profile, Stage: u.stage,
+				Profile: u.site.Profile, Stage: u.stage, found: a.found,
 			}
 			byKey[u.group()+"/"+wave] = s
 			order = append(order, u.group()+"/"+wave)
@@ -309,7 +309,9 @@ func (a *assembler) fill(s *Stack) {
 	for _, u := range s.units {
 		s.Grants = union(s.Grants, u.grants)
 		owners[u.owner], apps[u.app] = true, true
-		s.Then = append(s.Then, u.then...)
+		for _, c := range u.then {
+			s.then, s.Then = append(s.then, c), append(s.Then, s.shown(c))
+		}
 		if u.apply != nil {
 			a.applyDocument(s, u)
 			continue
@@ -323,6 +325,10 @@ func (a *assembler) fill(s *Stack) {
 				}
 			}
 			return iam.ReplaceSymbols(text, func(id string) string {
+				if in, ok := a.found[id]; ok {
+					inputs[in.Parameter] = in
+					return template.Ref(in.Parameter)
+				}
 				key, attribute, ok := splitUnitValue(id)
 				if !ok {
 					return iam.Symbol(id)
@@ -335,7 +341,8 @@ func (a *assembler) fill(s *Stack) {
 				if other.stack.Stage != s.Stage || other.site.ID != s.AccountID {
 					name = camel(other.stage, other.id, attribute)
 				}
-				inputs[name] = Input{Parameter: name, FromStack: other.stack.Name, FromOutput: camel(other.id, attribute), from: other.stack}
+				inputs[name] = Input{Parameter: name, FromStack: other.stack.Name, FromOutput: camel(other.id, attribute),
+					FromAccount: other.stack.AccountID, FromRegion: other.stack.Region, profile: other.stack.Profile, from: other.stack}
 				a.output(other, attribute)
 				return template.Ref(name)
 			})
@@ -349,7 +356,7 @@ func (a *assembler) fill(s *Stack) {
 	for _, name := range sortedKeys(inputs) {
 		in := inputs[name]
 		s.Inputs = append(s.Inputs, in)
-		t.Parameters = append(t.Parameters, template.Parameter{ID: name, Description: fmt.Sprintf("Output %s of the stack %s", in.FromOutput, in.FromStack), MinLength: 1, MaxLength: 2048, SizeHint: 160})
+		t.Parameters = append(t.Parameters, template.Parameter{ID: name, Description: upperFirst(in.origin()), MinLength: 1, MaxLength: 2048, SizeHint: 160})
 	}
 	s.Tags = a.tags(one(owners), one(apps), s.Stage, s.Grants)
 	if len(t.Resources) == 0 {
@@ -415,7 +422,11 @@ func (a *assembler) applyDocument(s *Stack, u *unit) {
 		}
 		return out
 	}
-	one := Apply{Title: u.apply.title, File: at, Policy: u.apply.document, After: u.apply.after, Put: command(u.apply.put, at), Remove: command(u.apply.remove, at)}
+	one := Apply{Title: u.apply.title, File: at, Policy: u.apply.document, After: u.apply.after, put: command(u.apply.put, at), remove: command(u.apply.remove, at)}
+	if p := u.apply.document; a.options.Format != Policies && iam.HasSymbol(string(p.Indent())) {
+		a.report(a.m.problem(RuleValue, u.path, "let the plan create it, or give the ids of what the grants use instead of create or id_from",
+			"the %s is written by a command and needs a value that is only known when the plan is deployed", u.apply.title))
+	}
 	if u.apply.wrap != nil {
 		data, err := u.apply.wrap(u.apply.document)
 		if err != nil {
@@ -427,8 +438,9 @@ func (a *assembler) applyDocument(s *Stack, u *unit) {
 		}
 	}
 	if one.After != nil {
-		one.Remove = command(u.apply.remove, removedFile(at))
+		one.remove = command(u.apply.remove, removedFile(at))
 	}
+	one.Put, one.Remove = s.shown(one.put), s.shown(one.remove)
 	s.Applies = append(s.Applies, one)
 }
 

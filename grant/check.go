@@ -107,6 +107,9 @@ func (c *checking) collectSamples() {
 		c.samples["unit:"+i.unitKey()+"#Arn"] = strings.ReplaceAll(i.kind.arn(&other), unknownSuffix, "-AbCdEf")
 		c.samples["unit:"+i.unitKey()+"#Id"] = other.id
 	}
+	for id := range c.plan.found {
+		c.samples[id] = "a1" + hash(id)[:8]
+	}
 	for _, g := range c.plan.endpoints {
 		c.samples["unit:"+g.place.key+"#Id"] = "vpce-" + hash(g.place.key)[:17]
 	}
@@ -325,7 +328,9 @@ func (c *checking) ask(e *edge, q question) {
 		neighbour("another resource", func(n *question) { n.resource = other }, true, false)
 	}
 	if near := e.resource.kind.near; near != nil && strings.HasPrefix(q.action, e.resource.kind.service+":") && !strings.HasPrefix(q.action, "sts:") {
-		for _, other := range near(e.resource, q.resource) {
+		concrete := *e.resource
+		concrete.arn = c.concrete(concrete.arn)
+		for _, other := range near(&concrete, q.resource) {
 			neighbour("another part of the resource", func(n *question) { n.resource = other }, true, true)
 		}
 	}

@@ -22,11 +22,11 @@ func (p *Plan) DeployCommands(s *Stack) []string {
 		all = append(all, p.cloudFormation(s))
 	}
 	for _, a := range s.Applies {
-		if len(a.Put) > 0 {
-			all = append(all, s.aws(a.Put))
+		if len(a.put) > 0 {
+			all = append(all, s.aws(a.put))
 		}
 	}
-	for _, c := range s.Then {
+	for _, c := range s.then {
 		all = append(all, s.aws(c))
 	}
 	return all
@@ -36,9 +36,9 @@ func (p *Plan) DeployCommands(s *Stack) []string {
 func (p *Plan) DeleteCommands(s *Stack) []string {
 	var all []string
 	for _, a := range s.Applies {
-		if len(a.Remove) > 0 {
-			all = append(all, s.aws(a.Remove))
-			for _, c := range s.Then {
+		if len(a.remove) > 0 {
+			all = append(all, s.aws(a.remove))
+			for _, c := range s.then {
 				all = append(all, s.aws(c))
 			}
 		}
@@ -61,7 +61,7 @@ func (s *Stack) aws(args []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "aws --profile %s --region %s", word(s.Profile), word(s.Region))
 	for _, a := range args[1:] {
-		b.WriteString(" " + word(a))
+		b.WriteString(" " + s.argument(a))
 	}
 	return b.String()
 }
@@ -73,8 +73,7 @@ func (p *Plan) cloudFormation(s *Stack) string {
 	if len(s.Inputs) > 0 {
 		b.WriteString(" --parameter-overrides")
 		for _, in := range s.Inputs {
-			fmt.Fprintf(&b, ` %s="$(%s --query "Stacks[0].Outputs[?OutputKey=='%s'].OutputValue" --output text)"`, in.Parameter,
-				in.from.aws([]string{"aws", "cloudformation", "describe-stacks", "--stack-name", in.FromStack}), in.FromOutput)
+			fmt.Fprintf(&b, ` %s="$(%s)"`, in.Parameter, in.command())
 		}
 	}
 	b.WriteString(" --tags")
@@ -88,6 +87,10 @@ func (p *Plan) terraform(s *Stack, verb string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "AWS_PROFILE=%s AWS_REGION=%s terraform -chdir=%s %s -input=false -auto-approve", word(s.Profile), word(s.Region), word(s.Directory), verb)
 	for _, in := range s.Inputs {
+		if in.Elsewhere {
+			fmt.Fprintf(&b, ` -var %s="$(%s)"`, template.SnakeCase(in.Parameter), in.command())
+			continue
+		}
 		fmt.Fprintf(&b, ` -var %s="$(terraform -chdir=%s output -raw %s)"`, template.SnakeCase(in.Parameter), word(in.from.Directory), template.SnakeCase(in.FromOutput))
 	}
 	return b.String()

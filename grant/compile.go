@@ -44,12 +44,13 @@ func Compile(m *Manifest, o Options) (*Plan, error) {
 	if err := m.validate().err(); err != nil {
 		return nil, err
 	}
-	x := &expander{m: m, sites: map[string]*site{}, instances: map[string]*instance{}}
+	x := &expander{m: m, sites: map[string]*site{}, instances: map[string]*instance{}, found: map[string]Input{}}
 	edges := x.edges()
-	b := &builder{m: m, options: o, units: map[string]*unit{}, places: map[string]*place{}, roles: map[string]*roleUnit{}, providers: map[string]string{}}
+	b := &builder{m: m, options: o, units: map[string]*unit{}, places: map[string]*place{}, roles: map[string]*roleUnit{}, providers: map[string]string{}, found: x.found}
 	b.problems = x.problems
 	if len(b.problems) == 0 {
 		b.declaredRoles(x)
+		b.findable()
 		for _, e := range edges {
 			b.contribute(e)
 		}
@@ -144,7 +145,8 @@ type builder struct {
 	roleOrder  []string
 	providers  map[string]string // :: text that stands for an identity provider → its ARN
 	endpoints  []*gate
-	created    []*instance // resources that the plan creates
+	found      map[string]Input // :: id of a symbol → where its value is found
+	created    []*instance      // resources that the plan creates
 	problems   problems
 }
 

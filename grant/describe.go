@@ -29,9 +29,13 @@ func (b *builder) describe(p *Plan) {
 			p.Warnings = append(p.Warnings, b.m.problem("GX-P09", e.path, "use an account for each party and stage", "in stage %s %s and its consumer are in one account, %s, where a permission of either side may be enough", e.pair.stage, e.resource.name, e.principal.site.ID))
 		}
 	}
+	for _, id := range sortedKeys(b.found) {
+		in := b.found[id]
+		before[fmt.Sprintf("%s in %s (%s)", in.origin(), in.FromAccount, in.FromRegion)] = true
+	}
 	p.Before = sortedKeys(before)
 	b.listDocuments(p)
-	p.endpoints = b.endpoints
+	p.endpoints, p.found = b.endpoints, b.found
 	p.Kubernetes = b.kubernetesFiles()
 	for _, key := range b.roleOrder {
 		p.roles = append(p.roles, b.roles[key])

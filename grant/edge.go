@@ -138,6 +138,7 @@ type expander struct {
 	m         *Manifest
 	sites     map[string]*site
 	instances map[string]*instance
+	found     map[string]Input // :: id of a symbol → where its value is found
 	problems  problems
 }
 
@@ -311,6 +312,9 @@ func (x *expander) identify(i *instance) bool {
 	}
 	if s := text("arn", i.decl.ARN); s != "" {
 		return x.fromARN(i, s)
+	}
+	if i.decl.IDFrom != nil {
+		return x.fromElsewhere(i)
 	}
 	if i.kind.needsID && i.created() {
 		i.id = unitValue(i.unitKey(), "Id")

@@ -92,6 +92,7 @@ type Resource struct {
 	App         string            `key:"app" doc:"The app that owns it. May be left out if there is only one."`
 	Name        ByStage           `key:"name" doc:"The resource's name; may contain placeholders. One text for all stages, or one for each."`
 	ID          ByStage           `key:"id" doc:"The identifier that AWS gave to the resource, for kinds that have one besides the name: the id of a key or an API."`
+	IDFrom      *Origin           `key:"id_from" doc:"Where to find the id, if something outside this manifest creates the resource: the plan asks there when it is deployed."`
 	ARN         ByStage           `key:"arn" doc:"The resource's ARN, instead of its name."`
 	Region      string            `key:"region" doc:"The region. Default: the first one of the account." pattern:"[a-z]{2,4}(-[a-z]+)+-[0-9]+"`
 	Encryption  string            `key:"encryption" doc:"How the resource is encrypted: none, aws-owned, aws-managed (a key that AWS manages in the account, such as alias/aws/kinesis), or the name of a resource of kind kms-key."`
@@ -105,6 +106,15 @@ type Resource struct {
 	Boundary    string            `key:"boundary" doc:"Roles: the ARN of the permissions boundary." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
 	MaxSession  int               `key:"max_session" doc:"Roles: the longest session in seconds, 3600 to 43200. Sessions of roles that are assumed by other roles last 3600 at most."`
 	Owner       string            `key:"owner" doc:"Becomes the tag owner. Default: the app's."`
+}
+
+// An Origin is where a value is found in the account and region of a resource:
+// an output of a stack, an export, or an SSM parameter.
+type Origin struct {
+	Stack     string `key:"stack" doc:"A CloudFormation stack; may contain placeholders." pattern:"[A-Za-z{][A-Za-z0-9{}_-]*"`
+	Output    string `key:"output" doc:"The output of that stack." pattern:"[A-Za-z0-9]+"`
+	Export    string `key:"export" doc:"The name of an export of CloudFormation; may contain placeholders." pattern:"[A-Za-z0-9{}_:-]+"`
+	Parameter string `key:"parameter" doc:"The name of an SSM parameter; may contain placeholders." pattern:"[A-Za-z0-9{}_./-]+"`
 }
 
 // A Permission is a statement of a role that the manifest declares.

@@ -67,7 +67,7 @@ func (p *Plan) stackMarkdown(b *strings.Builder, s *Stack) {
 		fmt.Fprintf(b, "- %s: `%s/%s`\n", a.Title, s.Directory, a.File)
 	}
 	for _, in := range s.Inputs {
-		fmt.Fprintf(b, "\nThe parameter `%s` gets the output `%s` of the stack %s.\n", in.Parameter, in.FromOutput, in.FromStack)
+		fmt.Fprintf(b, "\nThe parameter `%s` gets %s.\n", in.Parameter, in.origin())
 	}
 	if commands := p.DeployCommands(s); len(commands) > 0 {
 		fmt.Fprintf(b, "\n```sh\n%s\n```\n", strings.Join(commands, "\n"))

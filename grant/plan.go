@@ -21,6 +21,7 @@ type Plan struct {
 
 	roles     []*roleUnit
 	endpoints []*gate
+	found     map[string]Input
 	edges     []*edge
 	documents []*Document
 }
@@ -53,16 +54,25 @@ type Stack struct {
 
 	units []*unit
 	data  []byte // the template as CloudFormation takes it
+	then  [][]string
+	found map[string]Input // :: id of a symbol → where its value is found
 }
 
 // An Input is a parameter that gets the value of an output of a stack of an
-// earlier wave.
+// earlier wave, or of something that exists outside the plan: then Elsewhere is
+// set, and the value is an output of a stack, an export or an SSM parameter.
 type Input struct {
-	Parameter  string `json:"parameter"`
-	FromStack  string `json:"from_stack"`
-	FromOutput string `json:"from_output"`
+	Parameter     string `json:"parameter"`
+	FromStack     string `json:"from_stack,omitempty"`
+	FromOutput    string `json:"from_output,omitempty"`
+	FromExport    string `json:"from_export,omitempty"`
+	FromParameter string `json:"from_parameter,omitempty"`
+	FromAccount   string `json:"from_account"` // its id
+	FromRegion    string `json:"from_region"`
+	Elsewhere     bool   `json:"elsewhere,omitempty"`
 
-	from *Stack
+	profile string // of the aws CLI
+	from    *Stack // nil for Elsewhere
 }
 
 // An Apply is a document that a command writes, because CloudFormation cannot
@@ -74,6 +84,8 @@ type Apply struct {
 	Put    []string    `json:"put,omitempty"`
 	Remove []string    `json:"remove,omitempty"`
 	Policy *iam.Policy `json:"-"`
+
+	put, remove []string // with symbols for values that are found elsewhere
 
 	Data []byte `json:"-"` // of the file, if it is not the policy itself
 

@@ -140,9 +140,10 @@ func (i *instance) stagesOfAPI(n *Narrowing) []string {
 }
 
 // localAPI is how the policy of an API names the API itself. The policy of one
-// that is being created cannot refer to it.
+// that is being created cannot refer to it, and the id of one that is found
+// elsewhere is not known when the policy is written.
 func localAPI(i *instance, arn string) string {
-	if i.created() {
+	if i.created() || i.decl.IDFrom != nil {
 		return "execute-api:" + strings.TrimPrefix(arn, i.arn)
 	}
 	return arn

@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/grant"
 	"github.com/crossaccount/crossaccount/internal/testenv"
+	"github.com/crossaccount/crossaccount/template"
 )
 
 // Terraform and its AWS provider accept what is written. All stacks are modules
@@ -48,6 +49,9 @@ func TestTerraformValidates(t *testing.T) {
 						t.Fatal(err)
 					}
 					modules[name] = map[string]string{"source": "./" + name}
+					for _, in := range s.Inputs {
+						modules[name][template.SnakeCase(in.Parameter)] = "value"
+					}
 				}
 			}
 		}

@@ -223,8 +223,14 @@ func (v *validator) identified(at string, r Resource, k *kind) {
 		v.report(v.m.problem(RuleValue, at+".arn", "keep the ARN or the name", "the resource has both an ARN and a name or id"))
 	case r.ARN != nil && r.Create != nil:
 		v.report(v.m.problem(RuleValue, at+".arn", "give it a name instead", "a resource that is created has no ARN yet"))
+	case r.IDFrom != nil && !k.needsID:
+		v.report(v.m.problem(RuleValue, at+".id_from", "remove it", "%s has no id besides its name", k.one()))
+	case r.IDFrom != nil && (r.ID != nil || r.ARN != nil || r.Create != nil):
+		v.report(v.m.problem(RuleValue, at+".id_from", "keep one of id_from, id, arn and create", "the resource's id is given twice"))
+	case r.IDFrom != nil:
+		v.source(at+".id_from", r.IDFrom)
 	case k.needsID && r.ID == nil && r.ARN == nil && r.Create == nil:
-		v.report(v.m.problem(RuleMissing, at, "add id or arn, or create to have it made", "%s needs the id that AWS gave it", k.one()))
+		v.report(v.m.problem(RuleMissing, at, "add id, id_from or arn, or create to have it made", "%s needs the id that AWS gave it", k.one()))
 	case !k.needsID && r.Name == nil && r.ARN == nil:
 		v.report(v.m.problem(RuleMissing, at, "add name or arn", "%s needs a name", k.one()))
 	case r.ID != nil && !k.needsID:
