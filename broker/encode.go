@@ -114,9 +114,9 @@ func (e encoded) accountID() string {
 	return account
 }
 
-// keyOf hashes all that makes a session what it is. ground holds partition and
+// entryKey hashes all that makes a session what it is. ground holds partition and
 // base identity.
-func keyOf(ground encoded, parent *Handle, purpose *Purpose, entry encoded) Key {
+func entryKey(ground encoded, parent *Handle, purpose *Purpose, entry encoded) Key {
 	h := sha256.New()
 	write := func(s string) {
 		var n [8]byte

@@ -150,13 +150,17 @@ func (b *Broker) join(h *Handle, now, priority int64) (*flight, *Error) {
 	if customer, integration := h.role.who(); customer != "" {
 		if wait := b.customers.take(now, customer, integration); wait > 0 {
 			err := &Error{Code: CodeThrottled, Message: "too many sessions were asked for on behalf of this integration; try again later", RetryAfter: wait}
-			if !h.current.Load().valid(now) {
-				t := h.troubled()
-				if t.err == nil {
-					t.err, t.until = err, now+int64(wait)
-				}
+			if h.current.Load().valid(now) {
+				return nil, err
 			}
-			return nil, err
+			t := h.troubled()
+			if t.err == nil {
+				t.err = err
+			}
+			t.until = now + int64(wait)
+			again := *t.err // what AWS said last tells more than that we do not ask
+			again.RetryAfter = wait
+			return nil, &again
 		}
 	}
 	return b.launch(h, now, priority), nil

@@ -159,7 +159,7 @@ func (f *fakeSTS) refuse(r *http.Request, does reply) *http.Response {
 func (f *fakeSTS) answer(r *http.Request, status int, date time.Time, body string) *http.Response {
 	return &http.Response{
 		StatusCode: status, Request: r, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
-		Header: http.Header{"Content-Type": {"text/xml"}, "Date": {date.UTC().Format(http.TimeFormat)}},
+		Header: http.Header{"Content-Type": {"text/xml"}, "X-Amzn-Requestid": {"request-1"}, "Date": {date.UTC().Format(http.TimeFormat)}},
 	}
 }
 

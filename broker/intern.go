@@ -94,7 +94,7 @@ func (b *Broker) For(request Request) (*Handle, error) {
 }
 
 func (b *Broker) intern(parent *Handle, purpose *Purpose, role encoded) *Handle {
-	key := keyOf(b.ground, parent, purpose, role)
+	key := entryKey(b.ground, parent, purpose, role)
 	sh := b.shardOf(key)
 	sh.Lock()
 	defer sh.Unlock()
