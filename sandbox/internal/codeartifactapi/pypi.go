@@ -2,6 +2,7 @@ package codeartifactapi
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -167,7 +168,7 @@ func readForm(kind string, body []byte) (map[string]string, asset, error) {
 	fields, file := make(map[string]string), asset{}
 	for {
 		part, err := parts.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return fields, file, nil
 		}
 		if err != nil {

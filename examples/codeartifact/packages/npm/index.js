@@ -1,0 +1,1 @@
+exports.path = (id) => `/orders/${encodeURIComponent(id)}`;
