@@ -51,9 +51,9 @@ type reply struct {
 	skew     time.Duration // of AWS's clock against ours
 }
 
-func issue(call) reply { return reply{after: 20 * time.Millisecond} }
+func granted(call) reply { return reply{after: 20 * time.Millisecond} }
 
-func newFake(t *testing.T) *fakeSTS { return &fakeSTS{t: t, behave: issue} }
+func newFake(t *testing.T) *fakeSTS { return &fakeSTS{t: t, behave: granted} }
 
 // do changes what is done with calls from now on.
 func (f *fakeSTS) do(behave func(call) reply) {

@@ -141,7 +141,8 @@ func (b *Broker) refused(h *Handle, t *trouble, s *session, now int64) (events [
 		t.withdrawn = true
 		t.err = withdrawnError(t.err)
 		events = append(events, b.event(h, EventWithdrawn, s, t.err.Code))
-		if b.config.Withdrawn == Stop {
+		// A role that customers' roles are assumed with is our own.
+		if customer, _ := h.role.who(); customer != "" && b.config.Withdrawn == Stop {
 			h.current.Store(nil)
 			dropped = true
 		}

@@ -180,7 +180,7 @@ func TestOutageAcrossAnExpiry(t *testing.T) {
 				if _, err := h.Retrieve(context.Background()); err == nil || time.Since(asked) > 0 {
 					t.Errorf("the second error came after %s (%v)", time.Since(asked), err)
 				}
-				sts.do(issue)
+				sts.do(granted)
 				time.Sleep(40 * time.Second)
 				get(t, h)
 			})

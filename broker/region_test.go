@@ -22,7 +22,7 @@ func in(region string, does reply) func(call) reply {
 		if c.region == region {
 			return does
 		}
-		return issue(c)
+		return granted(c)
 	}
 }
 
@@ -57,7 +57,7 @@ func TestRegionDown(t *testing.T) {
 				if b.Stats().OpenRegions != 1 {
 					t.Error("the region is not known to be down")
 				}
-				sts.do(issue)
+				sts.do(granted)
 				time.Sleep(time.Minute)
 				get(t, handle(t, b, access("late")))
 				if b.Stats().OpenRegions != 0 {
@@ -85,7 +85,7 @@ func TestHungRequest(t *testing.T) {
 				first = false
 				return reply{hang: true}
 			}
-			return issue(c)
+			return granted(c)
 		})
 		b := start(t, sts.config())
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)

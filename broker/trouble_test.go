@@ -57,7 +57,7 @@ func TestRefusalIsRemembered(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 		// A person who pressed a button need not wait.
-		sts.do(issue)
+		sts.do(granted)
 		if err := h.Recheck(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestWithdrawnTrust(t *testing.T) {
 					t.Errorf("%d calls in 3 seconds", n)
 				}
 				// Trust is given again.
-				sts.do(issue)
+				sts.do(granted)
 				for began := time.Now(); time.Since(began) < 6*time.Minute; time.Sleep(time.Second) {
 					_, _ = h.Retrieve(context.Background())
 				}
@@ -143,7 +143,7 @@ func TestRefusalThatPasses(t *testing.T) {
 		get(t, h)
 		sts.always(denied)
 		time.Sleep(time.Until(h.Status().RefreshAt) + time.Second)
-		sts.do(issue)
+		sts.do(granted)
 		for range 60 {
 			get(t, h)
 			time.Sleep(time.Second)
@@ -175,7 +175,7 @@ func TestPatienceAfterOnboarding(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		time.Sleep(15 * time.Second)
-		sts.do(issue)
+		sts.do(granted)
 		time.Sleep(2500 * time.Millisecond)
 		asked := time.Now()
 		get(t, h) // it was tried in the background
@@ -247,7 +247,7 @@ func TestThrottle(t *testing.T) {
 		if n := poll(sts, h, 20, 3*time.Second); n > 4 {
 			t.Errorf("%d calls in 3 seconds", n)
 		}
-		sts.do(issue)
+		sts.do(granted)
 		time.Sleep(time.Minute)
 		get(t, h)
 	})
