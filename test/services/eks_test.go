@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -43,12 +45,14 @@ func (c *settableClock) Advance(d time.Duration) {
 	c.offset += d
 }
 
+var vpc = &ekstypes.VpcConfigRequest{SubnetIds: []string{"subnet-1", "subnet-2"}}
+
 // newCluster makes an EKS cluster and returns its ARN and issuer.
 func newCluster(t *testing.T, box *sandboxtest.Sandbox, account, name string) (arn, issuer string) {
 	t.Helper()
 	client := eks.NewFromConfig(box.Account(account).User("eks-admin-"+name, allowAll))
 	role := box.Account(account).Role("cluster-"+name, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"eks.amazonaws.com"},"Action":"sts:AssumeRole"}}`, nil)
-	out, err := client.CreateCluster(ctx, &eks.CreateClusterInput{Name: &name, RoleArn: &role, ResourcesVpcConfig: &ekstypes.VpcConfigRequest{SubnetIds: []string{"subnet-1", "subnet-2"}}})
+	out, err := client.CreateCluster(ctx, &eks.CreateClusterInput{Name: &name, RoleArn: &role, ResourcesVpcConfig: vpc})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,4 +152,33 @@ func (i *testIssuer) sign(algorithm, kid string, claims map[string]any) string {
 		panic(err)
 	}
 	return signed + "." + encode(signature)
+}
+
+var iamCapability = []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam}
+
+func stackParameter(key, value string) []cfntypes.Parameter {
+	return []cfntypes.Parameter{{ParameterKey: &key, ParameterValue: &value}}
+}
+
+// stackOutputs returns the outputs of a stack that must have a status.
+func stackOutputs(t *testing.T, client *cloudformation.Client, name, status string) map[string]string {
+	t.Helper()
+	out, err := client.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(out.Stacks[0].StackStatus); got != status {
+		events, _ := client.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &name})
+		for _, e := range events.StackEvents {
+			if e.ResourceStatusReason != nil {
+				t.Logf("%s: %s", aws.ToString(e.LogicalResourceId), *e.ResourceStatusReason)
+			}
+		}
+		t.Fatalf("the stack %s is %s, want %s", name, got, status)
+	}
+	outputs := map[string]string{}
+	for _, o := range out.Stacks[0].Outputs {
+		outputs[*o.OutputKey] = *o.OutputValue
+	}
+	return outputs
 }
