@@ -7,12 +7,8 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"io"
-	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // An AESSealer is a [Sealer] with keys in memory: AES-256-GCM. Every entry is
@@ -125,77 +121,4 @@ func (s *AESSealer) Open(_ context.Context, sealed, associatedData []byte) ([]by
 		return plaintext, nil
 	}
 	return nil, errNotSealed
-}
-
-// A storedSession is what a [SharedStore] holds of a session, in clear.
-type storedSession struct {
-	Credentials aws.Credentials // with CanExpire and Expires, to the second
-	IssuedAt    time.Time
-}
-
-// associatedData is what a sealed session is bound to: it opens under no other
-// key (which covers customer, role, policies and the broker's own identity) and
-// with no other expiry than those it was sealed with.
-func associatedData(key Key, expires time.Time) []byte {
-	data := make([]byte, 0, 64)
-	data = append(data, "crossaccount broker session 1\x00"...)
-	data = append(data, key[:]...)
-	return binary.BigEndian.AppendUint64(data, uint64(expires.Unix()))
-}
-
-// sealSession seals a session for its place in a store.
-func sealSession(ctx context.Context, sealer Sealer, key Key, session storedSession) (Sealed, error) {
-	expires := session.Credentials.Expires.UTC().Truncate(time.Second)
-	plaintext := make([]byte, 0, 512+len(session.Credentials.SessionToken))
-	plaintext = binary.BigEndian.AppendUint64(plaintext, uint64(session.IssuedAt.UnixNano()))
-	for _, field := range []string{
-		session.Credentials.AccessKeyID, session.Credentials.SecretAccessKey,
-		session.Credentials.SessionToken, session.Credentials.AccountID,
-	} {
-		plaintext = binary.AppendUvarint(plaintext, uint64(len(field)))
-		plaintext = append(plaintext, field...)
-	}
-	data, err := sealer.Seal(ctx, plaintext, associatedData(key, expires))
-	if err != nil {
-		return Sealed{}, err
-	}
-	return Sealed{Expires: expires, Data: data}, nil
-}
-
-var errMalformedSession = errors.New("broker: the sealed entry has another form")
-
-// openSession opens what [sealSession] sealed for the same key. Entries that have
-// expired, were tampered with, belong to another key or were sealed by somebody
-// else are errors, which say nothing of the content.
-func openSession(ctx context.Context, sealer Sealer, key Key, entry Sealed, now time.Time) (storedSession, error) {
-	if !entry.Expires.After(now) {
-		return storedSession{}, errors.New("broker: the sealed entry has expired")
-	}
-	plaintext, err := sealer.Open(ctx, entry.Data, associatedData(key, entry.Expires))
-	if err != nil {
-		return storedSession{}, err
-	}
-	if len(plaintext) < 8 {
-		return storedSession{}, errMalformedSession
-	}
-	session := storedSession{IssuedAt: time.Unix(0, int64(binary.BigEndian.Uint64(plaintext))).UTC()}
-	text := string(plaintext[8:]) // one string for all of them
-	for _, field := range []*string{
-		&session.Credentials.AccessKeyID, &session.Credentials.SecretAccessKey,
-		&session.Credentials.SessionToken, &session.Credentials.AccountID,
-	} {
-		at := len(plaintext) - len(text)
-		length, n := binary.Uvarint(plaintext[at:])
-		if n <= 0 || length > uint64(len(text)-n) {
-			return storedSession{}, errMalformedSession
-		}
-		*field = text[n : n+int(length)]
-		text = text[n+int(length):]
-	}
-	if text != "" || !session.Credentials.HasKeys() {
-		return storedSession{}, errMalformedSession
-	}
-	session.Credentials.CanExpire = true
-	session.Credentials.Expires = entry.Expires.UTC()
-	return session, nil
 }

@@ -265,27 +265,40 @@ func (s *DirectoryStore) locked(ctx context.Context, key Key, do func() error) e
 	if err := os.Mkdir(s.shard(key), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	file, err := os.OpenFile(filepath.Join(s.shard(key), lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err := lockFile(ctx, filepath.Join(s.shard(key), lockName))
 	if err != nil {
 		return err
 	}
-	defer file.Close() // also unlocks
-	for {
+	defer unlock()
+	return do()
+}
+
+// lockFile makes a file if there is none and waits for its lock.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	unlock = func() { _ = file.Close() }
+	for canLock {
 		held, err := tryLock(file)
 		if err != nil {
-			return err
+			unlock()
+			return nil, err
 		}
 		if held {
-			return do()
+			break
 		}
 		wait := time.NewTimer(lockInterval)
 		select {
 		case <-ctx.Done():
 			wait.Stop()
-			return ctx.Err()
+			unlock()
+			return nil, ctx.Err()
 		case <-wait.C:
 		}
 	}
+	return unlock, nil
 }
 
 func remove(path string) error {
