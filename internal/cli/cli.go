@@ -170,7 +170,7 @@ Exit codes: 0 yes or done, 1 no or findings, 2 wrong usage or bad input,
 	root.AddCommand(newBucket(streams), newStatus(streams), newVersion(streams))
 	root.AddCommand(newSimulate(streams), newLint(streams))
 	root.AddCommand(newInit(streams), newCompile(streams), newCheck(streams), newProbe(streams), newExplain(streams))
-	root.AddCommand(newMatrix(streams))
+	root.AddCommand(newMatrix(streams), newClients(streams))
 	root.AddCommand(newConformance(streams), newCan(streams), newWhoCan(streams), newWhatCan(streams), newWorld(streams), newWhy(streams))
 	return root
 }

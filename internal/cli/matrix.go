@@ -104,16 +104,25 @@ func knownNames(m *grant.Matrix, f grant.MatrixFilter) error {
 		flag, name string
 		known      []string
 	}{{"consumer", f.Consumer, m.Consumers()}, {"stage", f.Stage, m.Stages()}, {"resource", f.Resource, m.Resources()}} {
-		if one.name == "" || slices.Contains(one.known, one.name) || strings.HasPrefix(one.name, "arn:") {
+		if one.flag == "resource" && strings.HasPrefix(one.name, "arn:") {
 			continue
 		}
-		hint := "there are: " + strings.Join(one.known, ", ")
-		if near := reference.Nearest(one.name, one.known); near != "" {
-			hint = fmt.Sprintf("did you mean %q?", near)
+		if err := knownName(one.flag, one.name, one.known); err != nil {
+			return err
 		}
-		return fmt.Errorf("--%s: no grant has the %s %q; %s", one.flag, one.flag, one.name, hint)
 	}
 	return nil
+}
+
+func knownName(flag, name string, known []string) error {
+	if name == "" || slices.Contains(known, name) {
+		return nil
+	}
+	hint := "there are: " + strings.Join(known, ", ")
+	if near := reference.Nearest(name, known); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return fmt.Errorf("--%s: there is no %s %q; %s", flag, flag, name, hint)
 }
 
 func matrixIn(format string, m *grant.Matrix, layout picture.Layout, style textLook) ([]byte, error) {
