@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 			"aws-world":            awsWorld,
 			"await":                await,
 			"conformance-accounts": conformanceAccounts,
+			"deployed-plan":        deployedPlan,
 			"customer-role":        customerRole,
 			"launch":               launch,
 			"jsonenv":              jsonEnv,

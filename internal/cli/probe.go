@@ -250,6 +250,9 @@ func printProbe(w io.Writer, results []smoke.Result) {
 		for k := range r.Attempts {
 			printAttempt(w, &r.Attempts[k])
 		}
+		if r.Count(smoke.Allowed, smoke.Refused) > 0 {
+			fmt.Fprintf(w, "  what is declared comes from these stacks, if they are deployed as they are compiled: %s\n", strings.Join(r.Stacks, ", "))
+		}
 	}
 	fmt.Fprintf(w, "%d as declared, %d wrong, %d inconclusive, %d not tried\n", counts[smoke.Allowed], counts[smoke.Refused], counts[smoke.Inconclusive], counts[smoke.NotTried])
 }

@@ -36,7 +36,7 @@ type target struct {
 // known is what calls of one grant learned for later ones.
 type known struct {
 	shard, iterator string
-	object, version string
+	object          string
 	keys            []attribute // of a table
 	ciphertext      string
 	algorithm       string // of a signing key
@@ -129,10 +129,10 @@ func field(body []byte, path string) string {
 }
 
 // jsonCall is a call in a JSON protocol, whose input depends on the target alone.
-func jsonCall(action, prefix, version, target0 string, input func(t *target) map[string]any, passed ...string) call {
+func jsonCall(action, prefix, version, prefixed string, input func(t *target) map[string]any, passed ...string) call {
 	service, operation, _ := strings.Cut(action, ":")
 	return call{action: action, passed: passed, request: func(t *target) (*request, string) {
-		return jsonRequest(service, prefix+"."+t.owner.Region, version, target0+"."+operation, input(t)), ""
+		return jsonRequest(service, prefix+"."+t.owner.Region, version, prefixed+"."+operation, input(t)), ""
 	}}
 }
 

@@ -58,7 +58,7 @@ const noLayer = "sha256:00000000000000000000000000000000000000000000000000000000
 func leavesLayers(*target) string { return "it would leave a layer or an image" }
 
 func (t *target) repository(key string, value any) map[string]any {
-	in := map[string]any{"registryId": string(t.arn.Account), "repositoryName": strings.TrimPrefix(t.arn.Resource, "repository/")}
+	in := map[string]any{"registryId": t.arn.Account, "repositoryName": strings.TrimPrefix(t.arn.Resource, "repository/")}
 	if key != "" {
 		in[key] = value
 	}

@@ -14,7 +14,7 @@ import (
 var sqsCalls = &service{
 	calls: []call{
 		sqsCall("GetQueueUrl", func(t *target) map[string]any {
-			return map[string]any{"QueueName": t.arn.Resource, "QueueOwnerAWSAccountId": string(t.arn.Account)}
+			return map[string]any{"QueueName": t.arn.Resource, "QueueOwnerAWSAccountId": t.arn.Account}
 		}),
 		sqsCall("GetQueueAttributes", func(t *target) map[string]any {
 			return map[string]any{"QueueUrl": t.queueURL(), "AttributeNames": []string{"QueueArn"}}
@@ -41,7 +41,7 @@ func sqsCall(operation string, input func(t *target) map[string]any, passed ...s
 }
 
 func (t *target) queueURL() string {
-	return "https://sqs." + t.owner.Region + "." + suffixOf(t.owner.Partition) + "/" + string(t.arn.Account) + "/" + t.arn.Resource
+	return "https://sqs." + t.owner.Region + "." + suffixOf(t.owner.Partition) + "/" + t.arn.Account + "/" + t.arn.Resource
 }
 
 // snsCalls are those of topics, in AWS's query protocol.

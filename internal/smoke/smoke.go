@@ -79,6 +79,7 @@ type Result struct {
 	Consumer      string    `json:"consumer"`
 	ConsumerStage string    `json:"consumer_stage"`
 	Principal     string    `json:"principal"`
+	Stacks        []string  `json:"stacks"` // of the plan that give it
 	Attempts      []Attempt `json:"attempts"`
 	// Skipped says why nothing was tried; then there are no attempts.
 	Skipped string `json:"skipped,omitempty"`
@@ -127,7 +128,12 @@ func Run(ctx context.Context, plan *grant.Plan, selected func(*grant.Trial) bool
 	turns := make(chan struct{}, r.Parallel)
 	var wg sync.WaitGroup
 	for i, t := range chosen {
-		results[i] = Result{Grant: t.Grant, Stage: t.Stage, Consumer: t.Given.Consumer, ConsumerStage: t.ConsumerStage, Principal: t.Principal, Attempts: []Attempt{}}
+		results[i] = Result{Grant: t.Grant, Stage: t.Stage, Consumer: t.Given.Consumer, ConsumerStage: t.ConsumerStage, Principal: t.Principal, Stacks: []string{}, Attempts: []Attempt{}}
+		for _, s := range plan.Stacks() {
+			if (s.Stage == t.Stage && s.AccountID == t.Owner.ID || s.Stage == t.ConsumerStage && s.AccountID == t.Consumer.ID) && slices.Contains(s.Grants, t.Grant) {
+				results[i].Stacks = append(results[i].Stacks, s.Name)
+			}
+		}
 		wg.Add(1)
 		turns <- struct{}{}
 		go func() {

@@ -26,7 +26,6 @@ consumers:
 
 // A kindTest is a plan of one kind of resource, and what is done with it.
 type kindTest struct {
-	name     string
 	manifest string // after parties
 	// before makes what exists already in an owner's account.
 	before func(t *testing.T, owner aws.Config, stage string)
