@@ -184,3 +184,37 @@ func TestScriptsParse(t *testing.T) {
 		}
 	}
 }
+
+// Every way of every kind has something for it and something against it, and
+// the considerations that people forget are among them: what a plan tells of a
+// choice is what explain tells of the kind.
+func TestWaysAreWeighed(t *testing.T) {
+	for _, name := range grant.Kinds() {
+		d, _ := grant.Describe(name)
+		told := ""
+		for _, way := range d.Ways {
+			if len(way.For) == 0 || len(way.Against) == 0 {
+				t.Errorf("%s, via %s: %d for, %d against", name, way.Via, len(way.For), len(way.Against))
+			}
+			told += strings.Join(append(way.For, way.Against...), " ")
+		}
+		for _, topic := range map[bool][]string{true: {"renews its credentials"}, false: {"One more role", "renews its credentials", "own permissions", "quotas", "VPC has endpoints"}}[name == "role"] {
+			if !strings.Contains(told, topic) {
+				t.Errorf("%s: nothing is told about %q", name, topic)
+			}
+		}
+	}
+	for _, file := range append(kindFiles(t), "starter.yaml") {
+		p := compile(t, read(t, file), grant.CloudFormation)
+		markdown := string(p.Markdown())
+		for _, g := range p.Grants {
+			w, ok := p.Weighings[g.Weighed]
+			if !ok || len(w.For) == 0 || len(w.Against) == 0 || g.Via != "trust" && len(w.Instead) == 0 {
+				t.Errorf("%s, %s: weighed %+v", file, g.Grant, w)
+			}
+			if !strings.Contains(markdown, "### "+g.Weighed+"\n") || !strings.Contains(markdown, w.Against[0]) {
+				t.Errorf("%s: PLAN.md does not tell what was weighed for %s", file, g.Grant)
+			}
+		}
+	}
+}

@@ -227,7 +227,7 @@ func (k *kind) narrowable() []string {
 
 // one returns the kind with its article: "an S3 bucket".
 func (k *kind) one() string {
-	for _, spoken := range []string{"S3", "SQS", "SNS", "IAM", "ECR", "Event", "EKS"} {
+	for _, spoken := range []string{"S3", "SQS", "SNS", "IAM", "ECR", "Event", "EKS", "HTTP"} {
 		if strings.HasPrefix(k.title, spoken) {
 			return "an " + k.title
 		}
