@@ -3,6 +3,7 @@ package grant
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
 )
@@ -10,8 +11,13 @@ import (
 // describe fills in what a plan says about itself.
 func (b *builder) describe(p *Plan) {
 	before := map[string]bool{}
+	p.Weighings = map[string]Weighing{}
 	for _, e := range p.edges {
-		p.Grants = append(p.Grants, e.given())
+		g := e.given()
+		if _, ok := p.Weighings[g.Weighed]; !ok {
+			p.Weighings[g.Weighed] = e.weigh()
+		}
+		p.Grants = append(p.Grants, g)
 		if !e.resource.created() && e.resource.kind.name != "role" {
 			before[fmt.Sprintf("the %s %s in %s", e.resource.kind.title, e.resource.title(), e.resource.site.Account)] = true
 		}
@@ -58,6 +64,7 @@ func (e *edge) given() Given {
 	if !iam.HasSymbol(e.resource.arn) {
 		g.ARN = e.resource.arn
 	}
+	g.Weighed = strings.Join([]string{g.Kind, g.Via, g.Trust}, " ")
 	if e.principal.account {
 		g.Principal = "arn:" + e.principal.site.Partition + ":iam::" + e.principal.site.ID + ":root"
 	}

@@ -51,6 +51,7 @@ func (p *Plan) Markdown() []byte {
 	b.WriteString("```\n\n")
 	b.WriteString("The policy of a resource is one document. Removing a stack removes it as a whole, statements under `keep` included.\n")
 	p.grantsMarkdown(&b)
+	p.weighingsMarkdown(&b)
 	return []byte(b.String())
 }
 
@@ -90,6 +91,7 @@ func (p *Plan) grantsMarkdown(b *strings.Builder) {
 		fmt.Fprintf(b, "%s may %s the %s %q of %s, in %s.\n\n", g.Consumer, strings.Join(g.Access, ", "), kindByName(g.Kind).title, g.Resource, g.App, strings.Join(stages, ", "))
 		fmt.Fprintf(b, "- Actions: %s\n", "`"+strings.Join(g.Actions, "`, `")+"`")
 		fmt.Fprintf(b, "- How: %s. %s.\n", map[string]string{"policy": "through the resource's policy", "role": "through a role", "trust": "by assuming the role"}[g.Via], upperFirst(g.Why))
+		fmt.Fprintf(b, "- Weighed: see [%s](#%s) below.\n", g.Weighed, strings.ReplaceAll(g.Weighed, " ", "-"))
 		fmt.Fprintf(b, "- Recognised by: %s\n", trustMeaning[g.Trust])
 		for _, w := range g.Waivers {
 			fmt.Fprintf(b, "- Accepted: %s\n", w)
@@ -102,6 +104,23 @@ func (p *Plan) grantsMarkdown(b *strings.Builder) {
 		b.WriteString(".\n")
 		for _, c := range kindByName(g.Kind).caveats {
 			fmt.Fprintf(b, "- Know: %s\n", c)
+		}
+	}
+}
+
+// weighingsMarkdown tells once for each way that grants take what it means.
+func (p *Plan) weighingsMarkdown(b *strings.Builder) {
+	b.WriteString("\n## What was weighed\n")
+	for _, key := range sortedKeys(p.Weighings) {
+		w := p.Weighings[key]
+		fmt.Fprintf(b, "\n### %s\n\n", key)
+		for _, part := range []struct {
+			word string
+			list []string
+		}{{"For", w.For}, {"Against", w.Against}, {"Instead", w.Instead}} {
+			for _, s := range part.list {
+				fmt.Fprintf(b, "- %s: %s\n", part.word, s)
+			}
 		}
 	}
 }
@@ -145,6 +164,7 @@ type KindDescription struct {
 	Page       string              `json:"page"`
 	Access     []AccessDescription `json:"access"`
 	Narrowing  []string            `json:"narrowing,omitempty"`
+	Ways       []Way               `json:"ways"`                 // to give the access
 	Policy     string              `json:"policy"`               // how its policy is written
 	Encryption string              `json:"encryption,omitempty"` // what is assumed if the manifest does not say
 	Limits     []string            `json:"limits,omitempty"`
@@ -158,7 +178,7 @@ func Describe(name string) (KindDescription, bool) {
 	if k == nil {
 		return KindDescription{}, false
 	}
-	d := KindDescription{Kind: k.name, Title: k.title, Page: k.page, Narrowing: k.narrowable(), Encryption: k.encryption, Caveats: k.caveats, Policy: k.policyDescription(), Limits: k.limits()}
+	d := KindDescription{Kind: k.name, Title: k.title, Page: k.page, Narrowing: k.narrowable(), Encryption: k.encryption, Caveats: k.caveats, Policy: k.policyDescription(), Limits: k.limits(), Ways: k.ways()}
 	for _, a := range k.accesses {
 		one := AccessDescription{Word: a.word, Meaning: a.doc, ReadOnly: a.readOnly, Key: a.key}
 		for _, r := range a.rights {

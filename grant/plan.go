@@ -10,6 +10,9 @@ type Plan struct {
 	Format Format  `json:"format"`
 	Waves  []*Wave `json:"waves"`
 	Grants []Given `json:"grants"`
+	// Weighings is what speaks for and against the ways that grants take, by
+	// [Given.Weighed].
+	Weighings map[string]Weighing `json:"weighings"`
 	// Before lists what must exist before the first wave: roles of consumers that
 	// policies name, and resources whose policies are written.
 	Before []string `json:"before,omitempty"`
@@ -110,7 +113,8 @@ type Given struct {
 	Assume        string   `json:"assume,omitempty"` // ARN of the role it assumes
 	Via           string   `json:"via"`              // policy, role or trust
 	Why           string   `json:"why"`
-	Trust         string   `json:"trust"` // named, matched or account
+	Weighed       string   `json:"weighed"` // key of [Plan.Weighings]: kind, way and trust
+	Trust         string   `json:"trust"`   // named, matched or account
 	Actions       []string `json:"actions"`
 	Waivers       []string `json:"waivers,omitempty"`
 }

@@ -17,7 +17,8 @@ func newExplain(streams Streams) *cobra.Command {
 		Short: "Explain a kind of resource: what access means, limits, what to know",
 		Long: `Explain a kind of resource of access manifests: the words that access may have
 and the exact actions each of them means, how a grant can be narrowed, how the
-policy is written, its limits, and what people must know before they share one.
+policy is written, what speaks for and against each way to give access, its
+limits, and what people must know before they share one.
 
 Without a kind, list the kinds. What is printed comes from the tables that
 "crossaccount compile" uses.`,
@@ -89,6 +90,16 @@ func explainKind(w io.Writer, d grant.KindDescription) {
 		fmt.Fprintf(w, "\n%s\n", title)
 		for _, s := range list {
 			fmt.Fprintf(w, "  - %s\n", s)
+		}
+	}
+	fmt.Fprintf(w, "\nWays (via)\n")
+	for _, way := range d.Ways {
+		fmt.Fprintf(w, "  %s\n", way.Via)
+		for _, s := range way.For {
+			fmt.Fprintf(w, "    + %s\n", s)
+		}
+		for _, s := range way.Against {
+			fmt.Fprintf(w, "    - %s\n", s)
 		}
 	}
 	section("Limits", d.Limits)
