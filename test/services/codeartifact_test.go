@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codeartifact"
 	"github.com/aws/aws-sdk-go-v2/service/codeartifact/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/google/go-cmp/cmp"
 
@@ -173,6 +174,9 @@ func TestPackagesAcrossAccounts(t *testing.T) {
 			if status, body := s.call(http.MethodPut, packumentURL, *out.AuthorizationToken, npmPackage("2.0.0", "x")); status != http.StatusForbidden || !strings.Contains(body, "codeartifact:PublishPackageVersion") {
 				t.Errorf("publishing: %d %s", status, body)
 			}
+			if status, body := s.call(http.MethodPut, "https://shop-111111111111.d.codeartifact.us-east-1.amazonaws.com/npm/clients/-/package/@shop%2forders/dist-tags/stable", *out.AuthorizationToken, `"1.0.0"`); status != http.StatusForbidden || !strings.Contains(body, "codeartifact:PutPackageMetadata") {
+				t.Errorf("tagging: %d %s", status, body)
+			}
 			if status, body := s.upload("https://shop-111111111111.d.codeartifact.us-east-1.amazonaws.com/pypi/clients/", *out.AuthorizationToken, "shop_orders-2.0.0-py3-none-any.whl", "x"); status != http.StatusForbidden {
 				t.Errorf("uploading: %d %s", status, body)
 			}
@@ -283,6 +287,29 @@ func TestPackageTokens(t *testing.T) {
 	want("after it was opened again", token, 200)
 	now = now.Add(11 * time.Hour)
 	want("after twelve hours", token, 401)
+
+	// Nobody inherits the token of a user who is gone, not even one of the same name.
+	identities := iam.NewFromConfig(s.box.Account(owner).Config())
+	client = codeartifact.NewFromConfig(s.box.Account(owner).User("leaver", policyOf(tokenRight, bearerRight)))
+	s.setPolicies("", policyOf(openTo("arn:aws:iam::111111111111:user/leaver", `"codeartifact:ReadFromRepository"`)))
+	leaving := *get(nil).AuthorizationToken
+	want("a user's", leaving, 200)
+	keys, err := identities.ListAccessKeys(ctx, &iam.ListAccessKeysInput{UserName: aws.String("leaver")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		second(identities.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: aws.String("leaver"), AccessKeyId: keys.AccessKeyMetadata[0].AccessKeyId})),
+		second(identities.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: aws.String("leaver"), PolicyName: aws.String("policy-1")})),
+		second(identities.DeleteUser(ctx, &iam.DeleteUserInput{UserName: aws.String("leaver")})),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("a user's who is gone", leaving, 401)
+	s.box.Account(owner).User("leaver", allowAll)
+	want("a user's who was made anew", leaving, 401)
 
 	for _, call := range s.box.Calls() {
 		if text := fmt.Sprintf("%+v", call); strings.Contains(text, token) {
@@ -427,6 +454,28 @@ func TestPackageRepositories(t *testing.T) {
 	if err != nil || len(of.Repositories) != 0 {
 		t.Errorf("%+v %v", of, err)
 	}
+	creates := func(statement string, tags ...types.Tag) error {
+		name := fmt.Sprintf("maker%d", len(s.box.Calls()))
+		maker := codeartifact.NewFromConfig(s.box.Account(owner).User(name, policyOf(statement)))
+		_, err := maker.CreateRepository(ctx, &codeartifact.CreateRepositoryInput{Domain: s.domain, Repository: &name, Tags: tags})
+		return err
+	}
+	anywhere, tag := `{"Effect":"Allow","Action":"codeartifact:CreateRepository","Resource":"*"}`, types.Tag{Key: aws.String("team"), Value: aws.String("orders")}
+	wantCode(t, creates(anywhere), "")
+	wantCode(t, creates(strings.Replace(anywhere, `"*"`, `"`+domainARN+`"`, 1)), "AccessDeniedException")
+	wantCode(t, creates(anywhere, tag), "AccessDeniedException")
+	wantCode(t, creates(strings.Replace(anywhere, `"codeartifact:CreateRepository"`, `["codeartifact:CreateRepository","codeartifact:TagResource"]`, 1), tag), "")
+	wantCode(t, creates(anywhere, types.Tag{Key: aws.String("aws:team"), Value: aws.String("x")}), "ValidationException")
+	made, err := s.admin.ListRepositories(ctx, &codeartifact.ListRepositoriesInput{RepositoryPrefix: aws.String("maker")})
+	if err != nil || len(made.Repositories) != 2 {
+		t.Errorf("%+v %v", made, err)
+	}
+	for _, r := range made.Repositories {
+		if _, err := s.admin.DeleteRepository(ctx, &codeartifact.DeleteRepositoryInput{Domain: s.domain, Repository: r.Name}); err != nil {
+			t.Error(err)
+		}
+	}
+
 	outsider := codeartifact.NewFromConfig(s.box.Account(friend).User("app", allowAll))
 	_, err = outsider.DescribeRepository(ctx, &codeartifact.DescribeRepositoryInput{Domain: s.domain, DomainOwner: aws.String(owner), Repository: aws.String("nowhere")})
 	wantCode(t, err, "AccessDeniedException") // and not whether it exists
@@ -504,3 +553,6 @@ func TestPackagePolicies(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// second is the error of a call whose output does not matter.
+func second[T any](_ T, err error) error { return err }

@@ -141,7 +141,7 @@ func (s *Service) CreateDomain(c *authz.Call, in *CreateDomainInput) (*DomainOut
 	if err != nil {
 		return nil, err
 	}
-	if err := authorizeCreation(c, authz.Query{Action: "codeartifact:CreateDomain", Resource: arn, RequestTags: tags}); err != nil {
+	if err := authorizeCreation(c, authz.Query{Action: "codeartifact:CreateDomain", RequestTags: tags}, arn); err != nil {
 		return nil, err
 	}
 	if old != nil {
@@ -152,13 +152,17 @@ func (s *Service) CreateDomain(c *authz.Call, in *CreateDomainInput) (*DomainOut
 	return &DomainOutput{d.shown()}, nil
 }
 
-// authorizeCreation asks whether the caller may make a resource, and tag it if
-// it comes with tags.
-func authorizeCreation(c *authz.Call, q authz.Query) error {
+// authorizeCreation asks whether the caller may make something in its account,
+// which is a permission for no resource in particular, and tag it if it comes with
+// tags.
+//
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodeartifact.html
+func authorizeCreation(c *authz.Call, q authz.Query, arn string) error {
+	q.Resource = "*"
 	if err := c.Authorize(q); err != nil || len(q.RequestTags) == 0 {
 		return err
 	}
-	q.Action = "codeartifact:TagResource"
+	q.Action, q.Resource = "codeartifact:TagResource", arn
 	return c.Authorize(q)
 }
 

@@ -177,11 +177,11 @@ func (s *Service) CreateRepository(c *authz.Call, in *CreateRepositoryInput) (*R
 		return nil, invalid("repository must be a name of 2 to 100 letters, digits, hyphens, underscores and periods.")
 	}
 	arn := repositoryARN(domainARN, in.Repository)
-	q := authz.Query{Action: "codeartifact:CreateRepository", Resource: arn, RequestTags: tags}
+	q := authz.Query{Action: "codeartifact:CreateRepository", RequestTags: tags}
 	if d != nil {
 		q.ResourcePolicy = d.policy.compiled()
 	}
-	if err := authorizeCreation(c, q); err != nil {
+	if err := authorizeCreation(c, q, arn); err != nil {
 		return nil, err
 	}
 	switch {
