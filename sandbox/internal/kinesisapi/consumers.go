@@ -191,6 +191,11 @@ func (s *Service) subscribe(r *http.Request, c *authz.Call) (*SubscribeToShardEv
 	if err := wire.DecodeJSON(body, &in); err != nil {
 		return nil, err
 	}
+	return s.Subscribe(c, &in)
+}
+
+// Subscribe returns what is in a shard for a stream consumer.
+func (s *Service) Subscribe(c *authz.Call, in *SubscribeToShardInput) (*SubscribeToShardEvent, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x, _, err := s.findConsumer(c, in.ConsumerARN, "SubscribeToShard")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/crossaccount/crossaccount/iam"
@@ -37,7 +38,12 @@ type position struct {
 	iterator string
 	renewed  time.Time // when the iterator was given
 	last     string    // sequence number read last
+
+	from kinesisapi.StartingPosition // of a stream consumer, instead of the iterator
 }
+
+// fanOut reports whether the source is a stream consumer.
+func (m *mapping) fanOut() bool { return strings.Contains(m.source, "/consumer/") }
 
 // MappingInput is the input of CreateEventSourceMapping.
 type MappingInput struct {
@@ -204,6 +210,14 @@ func (s *Service) open(as *authz.Call, m *mapping, in *MappingInput) error {
 		default:
 			return invalid("StartingPosition is one of TRIM_HORIZON, LATEST and AT_TIMESTAMP for Kinesis event sources.")
 		}
+		if m.fanOut() {
+			if err := s.openConsumer(as, m, in); err != nil {
+				e := wire.BadRequest("InvalidParameterValueException", "Cannot access stream consumer %s. Please ensure the role can perform the SubscribeToShard, DescribeStreamConsumer and ListShards Actions on your stream and consumer in Kinesis.", m.source)
+				e.Cause = err
+				return e
+			}
+			return nil
+		}
 		if err := s.openStream(as, m, in); err != nil {
 			e := wire.BadRequest("InvalidParameterValueException", "Cannot access stream %s. Please ensure the role can perform the GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams Actions on your stream in Kinesis.", m.source)
 			e.Cause = err
@@ -241,6 +255,29 @@ func (s *Service) openStream(as *authz.Call, m *mapping, in *MappingInput) error
 			return err
 		}
 		m.shards[shard.ShardID] = &position{iterator: out.ShardIterator, renewed: as.Now}
+	}
+	return nil
+}
+
+// openConsumer is openStream for a stream consumer. Its ARN begins with the
+// stream's.
+func (s *Service) openConsumer(as *authz.Call, m *mapping, in *MappingInput) error {
+	list := &kinesisapi.ListShardsInput{}
+	list.StreamARN, _, _ = strings.Cut(m.source, "/consumer/")
+	listed, err := s.options.Kinesis.ListShards(as, list)
+	if err != nil {
+		return err
+	}
+	for _, shard := range listed.Shards {
+		from := kinesisapi.StartingPosition{Type: in.StartingPosition, Timestamp: in.StartingPositionTimestamp}
+		event, err := s.options.Kinesis.Subscribe(as, &kinesisapi.SubscribeToShardInput{ConsumerARN: m.source, ShardID: shard.ShardID, StartingPosition: from})
+		if err != nil {
+			return err
+		}
+		if from.Type == "LATEST" { // of now, not of the next subscription
+			from = kinesisapi.StartingPosition{Type: "AFTER_SEQUENCE_NUMBER", SequenceNumber: event.ContinuationSequenceNumber}
+		}
+		m.shards[shard.ShardID] = &position{from: from}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package lambdaapi
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
@@ -119,6 +120,9 @@ func (s *Service) pollOnce(c *authz.Call, m *mapping) (int, error) {
 	if m.service == "sqs" {
 		return s.pollQueue(t)
 	}
+	if m.fanOut() {
+		return s.pollConsumer(t)
+	}
 	return s.pollStream(t)
 }
 
@@ -200,22 +204,48 @@ func (s *Service) pollStream(t turn) (int, error) {
 			next.iterator, next.renewed = out.NextShardIterator, t.c.Now
 			continue
 		}
-		var records []any
-		for _, r := range out.Records {
-			records = append(records, map[string]any{
-				"kinesis": map[string]any{
-					"kinesisSchemaVersion": "1.0", "partitionKey": r.PartitionKey, "sequenceNumber": r.SequenceNumber, "data": r.Data,
-					"approximateArrivalTimestamp": r.ApproximateArrivalTimestamp,
-				},
-				"eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": shard + ":" + r.SequenceNumber, "eventName": "aws:kinesis:record",
-				"invokeIdentityArn": t.role, "awsRegion": t.region, "eventSourceARN": t.source,
-			})
-		}
+		records := t.records(shard, out.Records)
 		if err := s.call(t, records); err != nil {
 			return total, err
 		}
 		next.iterator, next.renewed, next.last = out.NextShardIterator, t.c.Now, out.Records[len(out.Records)-1].SequenceNumber
 		total += len(records)
+	}
+	return total, nil
+}
+
+// records are what the function is given of a stream's records.
+func (t turn) records(shard string, from []kinesisapi.Record) []any {
+	records := make([]any, len(from))
+	for i, r := range from {
+		records[i] = map[string]any{
+			"kinesis": map[string]any{
+				"kinesisSchemaVersion": "1.0", "partitionKey": r.PartitionKey, "sequenceNumber": r.SequenceNumber, "data": r.Data,
+				"approximateArrivalTimestamp": r.ApproximateArrivalTimestamp,
+			},
+			"eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": shard + ":" + r.SequenceNumber, "eventName": "aws:kinesis:record",
+			"invokeIdentityArn": t.role, "awsRegion": t.region, "eventSourceARN": t.source,
+		}
+	}
+	return records
+}
+
+// pollConsumer is pollStream with enhanced fan-out: what is in a shard arrives
+// through the stream consumer and is handed over in batches.
+func (s *Service) pollConsumer(t turn) (int, error) {
+	total := 0
+	for shard, next := range t.shards {
+		event, err := s.options.Kinesis.Subscribe(t.as, &kinesisapi.SubscribeToShardInput{ConsumerARN: t.source, ShardID: shard, StartingPosition: next.from})
+		if err != nil {
+			return total, err
+		}
+		for batch := range slices.Chunk(event.Records, t.batch) {
+			if err := s.call(t, t.records(shard, batch)); err != nil {
+				return total, err
+			}
+			next.from = kinesisapi.StartingPosition{Type: "AFTER_SEQUENCE_NUMBER", SequenceNumber: batch[len(batch)-1].SequenceNumber}
+			total += len(batch)
+		}
 	}
 	return total, nil
 }

@@ -122,7 +122,7 @@ const (
 // one part.
 var operations = []operation{
 	served("AddPermission", "on functions, not on versions", http.MethodPost, functionsPath+"/*/policy", (*Service).serveAddPermission),
-	served("CreateEventSourceMapping", "of streams and queues; no filters, batching windows and destinations", http.MethodPost, mappingsPath, (*Service).serveCreateMapping),
+	served("CreateEventSourceMapping", "of streams, stream consumers and queues; no filters, batching windows and destinations", http.MethodPost, mappingsPath, (*Service).serveCreateMapping),
 	served("CreateFunction", "the code is Go code that the program registers, or the handler "+EchoHandler+"; a zip file is kept and not run; no layers, VPCs, images, code in S3", http.MethodPost, functionsPath, (*Service).serveCreateFunction),
 	served("DeleteEventSourceMapping", "", http.MethodDelete, mappingsPath+"/*", (*Service).serveDeleteMapping),
 	served("DeleteFunction", "", http.MethodDelete, functionsPath+"/*", (*Service).serveDeleteFunction),
