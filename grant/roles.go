@@ -3,6 +3,7 @@ package grant
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -140,7 +141,7 @@ func (b *builder) consumerRole(e *edge) {
 	switch {
 	case r.consumer == nil:
 		b.report(b.m.problem(RuleCollision, e.path, "choose another name", "the role %q of the consumer is also a role that a grant creates", p.name))
-	case r.arn != p.arn || r.consumer.Create != p.role.Create || (r.consumer.ServiceAccount == nil) != (p.role.ServiceAccount == nil) || r.consumer.ServiceAccount != nil && (r.consumer.ServiceAccount.Name != p.role.ServiceAccount.Name || r.consumer.ServiceAccount.Namespace != p.role.ServiceAccount.Namespace) || !slices.Equal(r.consumer.Policies, p.role.Policies) || r.consumer.Boundary != p.role.Boundary:
+	case r.arn != p.arn || r.consumer.Create != p.role.Create || !reflect.DeepEqual(r.consumer.ServiceAccount, p.role.ServiceAccount) || !slices.Equal(r.consumer.Policies, p.role.Policies) || r.consumer.Boundary != p.role.Boundary:
 		b.report(b.m.problem(RuleCollision, e.path, "describe the role once, under the consumer", "the grants %s and %q describe the role %q of account %s differently", few(r.grants), e.grant.Name, p.name, p.site.ID))
 	}
 	r.grants = union(r.grants, []string{e.grant.Name})
