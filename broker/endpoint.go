@@ -93,7 +93,8 @@ var _ Source = (*Handle)(nil)
 //
 // # Errors
 //
-// They have the SDKs' form, {"code": …, "message": …}. Those that a retry cannot
+// They have the SDKs' form, {"code": …, "message": …}, and the same with capitals,
+// as the SDK for JavaScript reads it. Those that a retry cannot
 // mend have a status of 400 to 404; 429 and 503, which SDKs retry, have a
 // Retry-After header if it is known how long.
 //

@@ -100,9 +100,11 @@ func (e *Endpoint) refuse(w http.ResponseWriter, r *refusal) {
 		header.Set("Retry-After", strconv.FormatInt(int64((r.after+time.Second-1)/time.Second), 10))
 	}
 	body, err := json.Marshal(struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-	}{r.code, r.message})
+		Code      string `json:"code"`
+		Message   string `json:"message"`
+		CodeJS    string `json:"Code"` // the SDK for JavaScript looks for these
+		MessageJS string `json:"Message"`
+	}{r.code, r.message, r.code, r.message})
 	if err != nil {
 		panic(err) // two strings
 	}

@@ -111,8 +111,9 @@ func (e *testEndpoint) get(token, path string, options ...func(*http.Request)) *
 		e.t.Errorf("the answer has %s bytes and says %s", want, got)
 	}
 	if w.Code != http.StatusOK {
-		var refused struct{ Code, Message string }
-		if err := json.Unmarshal(w.Body.Bytes(), &refused); err != nil || refused.Code == "" || refused.Message == "" {
+		var refused map[string]string
+		if err := json.Unmarshal(w.Body.Bytes(), &refused); err != nil || refused["code"] == "" || refused["message"] == "" ||
+			refused["Code"] != refused["code"] || refused["Message"] != refused["message"] {
 			e.t.Errorf("the answer is not in the form of the SDKs: %s", w.Body)
 		}
 		if strings.Contains(w.Body.String(), "a secret") || strings.Contains(w.Body.String(), "AccessKeyId") {

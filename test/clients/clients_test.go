@@ -219,7 +219,7 @@ func newScenario(t *testing.T) *scenario {
 		t.Fatal(err)
 	}
 	s.Expired = credentials{*out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken}
-	ahead.Store(int64(8 * time.Minute))
+	ahead.Store(int64(clockAhead))
 	s.Endpoint = box.Serve()
 	return s
 }
