@@ -73,16 +73,15 @@ func (c *Client) activate(ctx context.Context, customerID, integrationID, arn st
 	return nil
 }
 
-// forget drops the cached credentials of an integration, so that the next call
+// forget drops the credentials of an integration, so that whoever uses them next
 // looks at the record again.
 func (c *Client) forget(integration *Integration) {
-	key := integration.CustomerID + "\x00" + integration.ID
 	c.mu.Lock()
-	session := c.sessions[key]
-	delete(c.sessions, key)
+	b := c.broker
+	delete(c.accesses, integrationKey{integration.CustomerID, integration.ID})
 	c.mu.Unlock()
-	if session != nil {
-		session.cache.Invalidate()
+	if b != nil {
+		b.Revoke(integration.CustomerID, integration.ID)
 	}
 }
 

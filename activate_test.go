@@ -206,7 +206,7 @@ func TestAnotherInstanceReplacedTheRole(t *testing.T) {
 	if _, err := w.client.AssumeCustomerRole(t.Context(), "one"); err != nil { // w.client now has credentials
 		t.Fatal(err)
 	}
-	stored, err := w.client.Credentials(t.Context(), "one")
+	stored, err := w.client.CustomerCredentials(t.Context(), "one")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,17 +69,6 @@ func (c *Client) changed(ctx context.Context, integration *Integration, action, 
 	return Change{Audit: []AuditRecord{record}, Events: []Event{event}}, nil
 }
 
-// outcomeOf is the outcome of an audit record for an error.
-func outcomeOf(err error) string {
-	if err == nil {
-		return outcomeOK
-	}
-	if code := CodeOf(err); code != "" {
-		return string(code)
-	}
-	return "error"
-}
-
 // updateTries bounds how often a change is tried again after somebody else's.
 const updateTries = 8
 

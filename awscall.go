@@ -9,13 +9,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
 )
 
 // Every AWS call has a deadline, and is tried at most callTries times. The SDK's
@@ -131,8 +129,15 @@ func failure(err error) error {
 	return f
 }
 
-// requestID returns AWS's id of a successful call, as CloudTrail shows it.
-func requestID(metadata middleware.Metadata) string {
-	id, _ := awsmiddleware.GetRequestIDMetadata(metadata)
-	return id
+// assumeRole makes one AssumeRole call of a verification, with our retries.
+func (c *Client) assumeRole(ctx context.Context, client *sts.Client, input *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, answer, error) {
+	var output *sts.AssumeRoleOutput
+	result, err := c.call(ctx, func(ctx context.Context) (err error) {
+		output, err = client.AssumeRole(ctx, input)
+		return err
+	})
+	if result == accepted && (output.Credentials == nil || output.Credentials.Expiration == nil) {
+		return nil, unavailable, NewError(CodeAWS, "AWS answered without credentials", "try again later", nil)
+	}
+	return output, result, err
 }

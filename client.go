@@ -17,6 +17,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 
+	"github.com/crossaccount/crossaccount/broker"
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/template"
 )
@@ -29,10 +30,13 @@ type Client struct {
 
 	partition iam.Partition // the vendor's, by DefaultRegion
 
-	mu       sync.Mutex              // guards what follows
-	base     *aws.Config             // loaded once
-	assumed  *aws.Config             // sessions of the probe role, unless WithProbe gave them
-	sessions map[string]*roleSession // :: customer id NUL integration id → its credentials
+	mu      sync.Mutex  // guards what follows
+	base    *aws.Config // loaded once
+	assumed *aws.Config // sessions of the probe role, unless WithProbe gave them
+
+	broker       *broker.Broker // made with base
+	brokerClosed bool
+	accesses     map[integrationKey][]*RoleCredentials // that were asked for
 
 	stack     *template.Stack // the customer's, made once
 	document  []byte          // the stack as CloudFormation JSON
@@ -61,7 +65,7 @@ func New(config *Config, options ...Option) (*Client, error) {
 			patience:       defaultPatience,
 			pendingFor:     defaultPendingFor,
 		},
-		sessions: make(map[string]*roleSession),
+		accesses: make(map[integrationKey][]*RoleCredentials),
 	}
 	for _, option := range options {
 		if option != nil {

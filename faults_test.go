@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/crossaccount/crossaccount"
+	"github.com/crossaccount/crossaccount/broker"
 )
 
 // The numbers are those of the list of typical faults of such software; the
@@ -104,7 +106,7 @@ func TestFault5_TheTrustIsNarrowedToBrokerAndProbe(t *testing.T) {
 	if !w.only("one").Verification.Controlled {
 		t.Error("the verification was not controlled")
 	}
-	credentials, err := w.client.Credentials(t.Context(), "one")
+	credentials, err := w.client.CustomerCredentials(t.Context(), "one")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,30 +120,33 @@ func TestFault5_TheTrustIsNarrowedToBrokerAndProbe(t *testing.T) {
 }
 
 func TestFault6_CausesQuoteNothingOfAWS(t *testing.T) {
-	w := newWorld(t)
-	role := w.onboard("one", oneID)
-	w.config.AWSConfig = w.box.Account(vendorID).User("powerless")
-	w.client = w.newClient()
-	_, err := w.client.AssumeCustomerRole(t.Context(), "one")
-	var ours *crossaccount.Error
-	if !errors.As(err, &ours) || ours.Code != crossaccount.CodeRoleRefused || ours.Cause() == nil {
-		t.Fatalf("got %v", err)
-	}
-	for _, text := range []string{ours.Error(), ours.Cause().Error(), w.log.String()} {
-		if strings.Contains(text, "powerless") || strings.Contains(text, "not authorized") {
-			t.Errorf("AWS is quoted: %s", text)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		role := w.onboard("one", oneID)
+		w.config.AWSConfig = w.box.Account(vendorID).User("powerless")
+		w.client = w.newClient()
+		time.Sleep(broker.Patience + 5*time.Second) // what was onboarded now may not have spread in IAM
+		_, err := w.client.AssumeCustomerRole(t.Context(), "one")
+		var ours *crossaccount.Error
+		if !errors.As(err, &ours) || ours.Code != crossaccount.CodeRoleRefused || ours.Cause() == nil {
+			t.Fatalf("got %v", err)
 		}
-	}
-	if cause := ours.Cause().Error(); !strings.Contains(cause, "AccessDenied") || !strings.Contains(cause, "request ") {
-		t.Errorf("the cause does not help to find the call: %s", cause)
-	}
-	if errors.Unwrap(error(ours)) != nil {
-		t.Error("the cause can be unwrapped, and so be shown to customers by accident")
-	}
-	if !slices.Contains(w.audit("one"), "role.assumed role_refused") {
-		t.Errorf("the failure was not audited: %v", w.audit("one"))
-	}
-	_ = role
+		for _, text := range []string{ours.Error(), ours.Cause().Error(), w.log.String()} {
+			if strings.Contains(text, "powerless") || strings.Contains(text, "not authorized") {
+				t.Errorf("AWS is quoted: %s", text)
+			}
+		}
+		if cause := ours.Cause().Error(); !strings.Contains(cause, "AccessDenied") || !strings.Contains(cause, "request ") {
+			t.Errorf("the cause does not help to find the call: %s", cause)
+		}
+		if errors.Unwrap(error(ours)) != nil {
+			t.Error("the cause can be unwrapped, and so be shown to customers by accident")
+		}
+		if !slices.Contains(w.audit("one"), "role.assumed role_refused") {
+			t.Errorf("the failure was not audited: %v", w.audit("one"))
+		}
+		_ = role
+	})
 }
 
 func TestFault7_NamesCannotChangeTheTemplate(t *testing.T) {
@@ -309,7 +314,7 @@ func TestFault20_AFailedVerificationDoesNotTouchAWorkingIntegration(t *testing.T
 	}
 
 	// A better role replaces it, and only then.
-	credentials, err := w.client.Credentials(t.Context(), "one")
+	credentials, err := w.client.CustomerCredentials(t.Context(), "one")
 	if err != nil {
 		t.Fatal(err)
 	}

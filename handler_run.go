@@ -203,10 +203,21 @@ func (s *runs) close(ctx context.Context) error {
 // events end at once and tell their pages to come back, new verifications are
 // refused, and those under way are waited for until the context ends. Then they
 // are cut off, which is an error with the code cancelled; the next process
-// continues them when they are asked for again. Everything else keeps working.
+// continues them when they are asked for again. Customers' credentials are no
+// longer renewed or handed out. Everything else keeps working.
 func (c *Client) Close(ctx context.Context) error {
 	c.page.streams.close()
-	return c.page.runs.close(ctx)
+	err := c.page.runs.close(ctx)
+	c.mu.Lock()
+	b := c.broker
+	c.brokerClosed = true
+	c.mu.Unlock()
+	if b != nil {
+		if closing := b.Close(ctx); err == nil && closing != nil {
+			err = NewError(CodeCancelled, "calls of STS were cut off", "", closing)
+		}
+	}
+	return err
 }
 
 // beginRun verifies a presented role and takes it into use if it passes. What

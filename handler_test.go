@@ -183,7 +183,7 @@ func TestSetupPageEscapesAndConfines(t *testing.T) {
 func TestSetupPageChecksTheRoleInUse(t *testing.T) {
 	w := newWorld(t, crossaccount.WithTenantResolver(signedIn))
 	role := w.onboard("one", oneID)
-	credentials, err := w.client.Credentials(t.Context(), "one")
+	credentials, err := w.client.CustomerCredentials(t.Context(), "one")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/crossaccount/crossaccount"
+	"github.com/crossaccount/crossaccount/broker"
 )
 
 func TestACustomerMayHaveSeveralAccounts(t *testing.T) {
@@ -240,27 +242,32 @@ func TestPartsOfPermissionsAreNotTakenForTheWhole(t *testing.T) {
 }
 
 func TestARoleThatDisappearsIsNoticed(t *testing.T) {
-	w := newWorld(t)
-	id := w.start("one").ExternalID
-	role := w.box.Account(oneID).Role("gone", trustWith("StringEquals", id), nil)
-	if report := w.verify("one", role); report.Result != crossaccount.Passed {
-		t.Fatal(report.Message)
-	}
-	if _, err := iam.NewFromConfig(w.box.Account(oneID).Config()).DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: aws.String("gone")}); err != nil {
-		// Roles with inline policies cannot be deleted; this one has none.
-		t.Fatal(err)
-	}
-	// The report is fresh, so the role is taken into use, as decided; the first
-	// use and the next check say what is wrong.
-	if err := w.client.StoreCustomerCredentials(t.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: "one", RoleARN: role}); err != nil {
-		t.Fatal(err)
-	}
-	_, err := w.client.AssumeCustomerRole(t.Context(), "one")
-	wantCode(t, err, crossaccount.CodeRoleRefused)
-	report, err := w.client.Check(t.Context(), "one", w.only("one").ID)
-	if err != nil || report.Code != crossaccount.CodeRoleRefused || w.only("one").State != crossaccount.StateDegraded {
-		t.Errorf("the check: %+v, %v; the integration is %s", report, err, w.only("one").State)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		id := w.start("one").ExternalID
+		role := w.box.Account(oneID).Role("gone", trustWith("StringEquals", id), nil)
+		if report := w.verify("one", role); report.Result != crossaccount.Passed {
+			t.Fatal(report.Message)
+		}
+		if _, err := iam.NewFromConfig(w.box.Account(oneID).Config()).DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: aws.String("gone")}); err != nil {
+			// Roles with inline policies cannot be deleted; this one has none.
+			t.Fatal(err)
+		}
+		// The report is fresh, so the role is taken into use, as decided; the first
+		// use and the next check say what is wrong.
+		if err := w.client.StoreCustomerCredentials(t.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: "one", RoleARN: role}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.client.AssumeCustomerRole(t.Context(), "one")
+		wantCode(t, err, crossaccount.CodePropagating) // it may be IAM's delay, so soon
+		time.Sleep(broker.Patience + 5*time.Second)
+		_, err = w.client.AssumeCustomerRole(t.Context(), "one")
+		wantCode(t, err, crossaccount.CodeRoleRefused)
+		report, err := w.client.Check(t.Context(), "one", w.only("one").ID)
+		if err != nil || report.Code != crossaccount.CodeRoleRefused || w.only("one").State != crossaccount.StateDegraded {
+			t.Errorf("the check: %+v, %v; the integration is %s", report, err, w.only("one").State)
+		}
+	})
 }
 
 // A meddler changes the record between two reads of it.

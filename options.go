@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/crossaccount/crossaccount/broker"
 	"github.com/crossaccount/crossaccount/iam"
 )
 
@@ -43,6 +44,8 @@ type settings struct {
 	observer   func(context.Context, Progress)
 	resolver   func(*http.Request) (string, error)
 	pendingFor time.Duration
+
+	brokering broker.Config // what options say of it; brokerConfig adds the rest
 
 	problems []string
 }

@@ -327,7 +327,7 @@ func (v *verification) extras(ctx context.Context) {
 	v.addExtra(StepSourceIdent, "our sessions may carry a source identity for your CloudTrail", result)
 
 	input = v.input(&v.externalID)
-	input.Tags = sessionTags(v.report.IntegrationID)
+	input.Tags = []types.Tag{{Key: aws.String(integrationTag), Value: aws.String(v.report.IntegrationID)}}
 	_, result, _ = v.client.assumeRole(ctx, v.broker, input)
 	v.report.SessionTags = result == accepted
 	v.addExtra(StepSessionTags, "our sessions may carry tags", result)

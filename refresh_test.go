@@ -39,8 +39,8 @@ func TestFault14_CredentialsRefreshThemselves(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if left := time.Until(own.Expires); left > 55*time.Minute || left < 0 {
-				t.Errorf("credentials are to be renewed in %v", left)
+			if left := time.Until(own.Expires); left > time.Hour || left < 4*time.Minute {
+				t.Errorf("credentials expire in %v", left) // they are renewed with 8 to 14 % left
 			}
 			keys[own.AccessKeyID] = true
 			time.Sleep(10 * time.Minute)
@@ -78,6 +78,7 @@ func TestFault14_TroubleWhileRefreshingIsRiddenOut(t *testing.T) {
 			t.Error("expired credentials were handed out")
 		}
 		down.Store(false)
+		time.Sleep(40 * time.Second) // a region that failed is left alone for half a minute
 		if _, err := sts.NewFromConfig(config).GetCallerIdentity(t.Context(), nil); err != nil {
 			t.Errorf("after the trouble: %v", err)
 		}

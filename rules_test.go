@@ -295,7 +295,7 @@ func TestRule4_AFailedCheckDegradesAndNothingElse(t *testing.T) {
 		}
 		return report
 	}
-	credentials, err := w.client.Credentials(t.Context(), "one")
+	credentials, err := w.client.CustomerCredentials(t.Context(), "one")
 	if err != nil {
 		t.Fatal(err)
 	}

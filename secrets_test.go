@@ -18,14 +18,15 @@ import (
 	"github.com/crossaccount/crossaccount"
 )
 
-// A witness remembers every credential that AWS hands out.
+// A witness remembers every secret that AWS hands out. Access key ids are not
+// among them: audit records have them, because CloudTrail does.
 type witness struct {
 	next    aws.HTTPClient
 	mu      sync.Mutex
 	secrets []string
 }
 
-var credential = regexp.MustCompile(`<(?:AccessKeyId|SecretAccessKey|SessionToken)>([^<]+)<`)
+var credential = regexp.MustCompile(`<(?:SecretAccessKey|SessionToken)>([^<]+)<`)
 
 func (w *witness) Do(r *http.Request) (*http.Response, error) {
 	response, err := w.next.Do(r)
@@ -93,7 +94,7 @@ func TestRule5_NothingSecretIsStoredLoggedOrReported(t *testing.T) {
 	} else {
 		say(report)
 	}
-	if len(seen.secrets) < 12 {
+	if len(seen.secrets) < 8 {
 		t.Fatalf("the witness saw only %d credentials", len(seen.secrets))
 	}
 

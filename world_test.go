@@ -2,11 +2,13 @@ package crossaccount_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -95,6 +97,11 @@ func (w *world) newClient(options ...crossaccount.Option) *crossaccount.Client {
 	if err != nil {
 		w.Fatal(err)
 	}
+	w.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = client.Close(ctx) // tests that look at its answer close it themselves
+	})
 	return client
 }
 
