@@ -116,6 +116,10 @@ func (c *checking) collectSamples() {
 	for _, e := range c.plan.edges {
 		sample(e.resource)
 		sample(e.resource.key)
+		for _, part := range e.resource.parts.list() {
+			sample(part)
+			sample(part.key)
+		}
 		if e.resource.fanOut != "" {
 			c.samples[iam.Pieces(e.resource.fanOut)[0].Text] = e.resource.arn + "/consumer/" + e.grant.Name + ":1700000000"
 		}

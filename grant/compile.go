@@ -213,6 +213,7 @@ func (b *builder) createResource(i *instance, e *edge) {
 		b.created = append(b.created, i)
 	}
 	b.unit(&unit{key: i.unitKey(), id: camel(i.name), site: i.site, stage: i.stage, phase: phase, path: i.path, owner: b.ownerOf(i), app: i.app, kind: g, grants: []string{e.grant.Name}})
+	b.createParts(i, e)
 }
 
 func (b *builder) ownerOf(i *instance) string {

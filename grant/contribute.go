@@ -21,6 +21,7 @@ func (b *builder) contribute(e *edge) {
 	case "trust":
 		b.viaTrust(e)
 	}
+	b.callingWorkflow(e)
 }
 
 // viaPolicy names the consumer in the resource's own policy.

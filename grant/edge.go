@@ -33,6 +33,7 @@ type instance struct {
 	path      string         // in the manifest
 	apiStages []string       // of an API, that grants name
 	stream    string         // ARN of a table's stream, or ""
+	parts     *workflowParts // of a state machine that the plan creates, or nil
 	fanOut    string         // ARN of the stream consumer of the grant being compiled
 	tags      []template.Tag // that it is created with, unless the manifest gives others
 }
@@ -285,6 +286,7 @@ func (x *expander) instance(name, stage string) *instance {
 	if _, ok := x.m.Resources[r.Encryption]; ok {
 		i.key = x.instance(r.Encryption, stage)
 	}
+	i.parts = x.parts(i)
 	return i
 }
 

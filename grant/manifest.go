@@ -97,6 +97,7 @@ type Resource struct {
 	Region      string            `key:"region" doc:"The region. Default: the first one of the account." pattern:"[a-z]{2,4}(-[a-z]+)+-[0-9]+"`
 	Encryption  string            `key:"encryption" doc:"How the resource is encrypted: none, aws-owned, aws-managed (a key that AWS manages in the account, such as alias/aws/kinesis), or the name of a resource of kind kms-key."`
 	Create      template.Object   `key:"create" doc:"Creates the resource, with these properties of its CloudFormation type. Without it the resource must exist; only its policy is written."`
+	Workflow    *Workflow         `key:"workflow" doc:"State machines that the plan creates: an Express workflow that returns a secret, with a role of its own."`
 	Keep        []template.Object `key:"keep" doc:"Statements that the resource's policy has already and that must stay. The policy of a resource is one document: what is not here and not granted is removed."`
 	Domain      string            `key:"domain" doc:"CodeArtifact repositories: the domain." pattern:"[a-z][a-z0-9-]{0,48}[a-z0-9]"`
 	Stream      ByStage           `key:"stream" doc:"Tables: the ARN of the table's stream, for access stream through a policy. Without it that access goes through a role."`
@@ -136,6 +137,7 @@ type Grant struct {
 	Via          string    `key:"via" doc:"How: policy (the resource's own policy names the consumer), role (the consumer assumes a role in the resource's account) or auto. Default: auto." enum:"auto policy role"`
 	Trust        string    `key:"trust" doc:"How the consumer's role is recognised: named (its ARN is the principal; it must exist first, and loses access when it is created anew), matched (the account is the principal, and the condition aws:PrincipalArn names the role) or account (whatever the consumer's account allows itself; needs a waiver of GX-P02 unless the access is read-only and through a role) or organization (everybody in the consumer's organization whose account allows it; needs the waiver unless the access is read-only)." enum:"named matched account organization"`
 	StateMachine string    `key:"state_machine" doc:"The name of the consumer's Step Functions state machine that assumes the role, for via: role; may contain placeholders. Its ARN becomes the external ID, because that is what Step Functions sends." pattern:"[A-Za-z0-9_{}+=,.@-]{1,80}"`
+	Caller       *Caller   `key:"caller" doc:"For start-sync on a state machine: creates the state machine that state_machine names, which finds the role and the workflow in a parameter, runs the workflow and returns its result."`
 	AssumeRole   string    `key:"assume_role" doc:"The name of the role in the resource's account for via: role; may contain placeholders." pattern:"[A-Za-z0-9_+=,.@{}-]+"`
 	Waive        []Waiver  `key:"waive" doc:"Deliberate exceptions, each with its reason."`
 }

@@ -30,7 +30,7 @@ func stateMachine() *kind {
 				{sid: "StartSyncExecution", actions: []string{"states:StartSyncExecution"}},
 			}},
 		},
-		create: &createType{cloudFormation: "AWS::StepFunctions::StateMachine", nameProperty: "StateMachineName", arnAttribute: "Ref"},
+		create: &createType{cloudFormation: "AWS::StepFunctions::StateMachine", nameProperty: "StateMachineName", arnAttribute: "Ref", also: runWorkflow},
 		caveats: []string{
 			"A task of the consumer's state machine names the role in Credentials.RoleArn; Step Functions then sends the ARN of that state machine as the external ID, so state_machine in the grant must be its exact name.",
 			"Both state machines are in one region: Step Functions does not reach other regions with another account's role.",
@@ -74,5 +74,6 @@ func (x *expander) workflow(e *edge) bool {
 		return false
 	}
 	e.externalID = e.workflow
+	x.checkChosen(e)
 	return true
 }

@@ -177,6 +177,7 @@ func (v *validator) resources() {
 			}
 		}
 		v.identified(at, r, k)
+		v.workflowOf(at, r, k)
 		if k.needsDomain && r.Domain == "" {
 			v.report(m.problem(RuleMissing, at, "add domain", "%s needs its domain", k.one()))
 		}
@@ -408,6 +409,7 @@ func (v *validator) principal(at string, g *Grant, consumer Consumer) {
 			v.report(m.problem(RuleValue, at+".via", "use role or auto", "a state machine reaches another account's resource through a role"))
 		}
 	}
+	v.caller(at, g, consumer)
 	if g.AssumeRole != "" {
 		v.placeholders(at+".assume_role", g.AssumeRole)
 	}
