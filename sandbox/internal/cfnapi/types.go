@@ -262,6 +262,9 @@ func resourceTags(properties *cfn.Node, stackTags []Tag) []Tag {
 		for _, item := range own.Items {
 			tags = append(tags, Tag{Key: textOf(item, "Key"), Value: textOf(item, "Value")})
 		}
+		for _, e := range own.Entries { // some types have an object
+			tags = append(tags, Tag{Key: e.Key, Value: e.Value.Text})
+		}
 	}
 	own := tagMap(tags)
 	for _, t := range stackTags {

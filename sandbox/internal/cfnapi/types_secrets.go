@@ -186,14 +186,14 @@ func (t secretResources) deletePolicy(j *job) error {
 func parameterTypes(ssm *ssmapi.Service) []resourceType {
 	t := parameterResources{ssm}
 	return []resourceType{{
-		name: "AWS::SSM::Parameter",
+		name: "AWS::SSM::Parameter", tagged: true,
 		properties: map[string]property{
 			"AllowedPattern": {unsupported: true},
 			"DataType":       {},
 			"Description":    {},
 			"Name":           {replaces: true},
 			"Policies":       {unsupported: true},
-			"Tags":           {unsupported: true},
+			"Tags":           {kind: anyObject},
 			"Tier":           {},
 			"Type":           {required: true},
 			"Value":          {required: true},
@@ -210,17 +210,41 @@ func (t parameterResources) create(j *job) error {
 	return t.put(j, j.nameOrNew("Name", 1011), false)
 }
 
-func (t parameterResources) update(j *job) error { return t.put(j, j.physicalID, true) }
+func (t parameterResources) update(j *job) error {
+	if err := t.put(j, j.physicalID, true); err != nil {
+		return err
+	}
+	set, remove := diffTags(j.oldTags, j.tags)
+	in := &ssmapi.TagsInput{ResourceType: "Parameter", ResourceID: j.physicalID, TagKeys: remove}
+	for _, tag := range set {
+		in.Tags = append(in.Tags, ssmapi.Tag(tag))
+	}
+	if len(remove) > 0 {
+		if _, err := t.ssm.RemoveTagsFromResource(j.call, in); err != nil {
+			return err
+		}
+	}
+	if len(set) == 0 {
+		return nil
+	}
+	_, err := t.ssm.AddTagsToResource(j.call, in)
+	return err
+}
 
 func (t parameterResources) put(j *job, name string, overwrite bool) error {
 	if j.text("Type") == "SecureString" {
 		return invalid("AWS::SSM::Parameter cannot create parameters of type SecureString")
 	}
-	_, err := t.ssm.PutParameter(j.call, &ssmapi.PutParameterInput{
+	in := &ssmapi.PutParameterInput{
 		Name: name, Value: j.text("Value"), Type: j.text("Type"), Description: j.text("Description"),
 		Tier: j.text("Tier"), DataType: j.text("DataType"), Overwrite: overwrite,
-	})
-	if err != nil {
+	}
+	if !overwrite { // tags and Overwrite cannot be used together
+		for _, tag := range j.tags {
+			in.Tags = append(in.Tags, ssmapi.Tag(tag))
+		}
+	}
+	if _, err := t.ssm.PutParameter(j.call, in); err != nil {
 		return err
 	}
 	j.physicalID = name
