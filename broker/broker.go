@@ -40,7 +40,8 @@ type Config struct {
 	Purposes []Purpose
 
 	// Withdrawn says what happens to valid credentials when the customer
-	// withdrew its trust; Stop if not given.
+	// withdrew its trust; Stop if not given. When most customers seem to do so
+	// at once, it is not believed ([EventOwnIdentity]).
 	Withdrawn Withdrawal
 
 	// MaxPerSecond limits the calls of STS per region, 300 if 0. AWS allows 600
@@ -106,6 +107,7 @@ type Broker struct {
 	base      *aws.CredentialsCache
 	regions   []*region // home first
 	customers *customerBudget
+	fleet     fleet
 	shards    [shards]shard
 	schedule  *schedule
 	counts    counts

@@ -9,42 +9,35 @@ import (
 	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
-// checked returns the request with its defaults filled in, or which rule of
-// AssumeRole it breaks. What STS would refuse for its form is refused here.
+// check says which rule of AssumeRole a request breaks. What STS would refuse for
+// its form is refused here.
 //
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-func (b *Broker) checked(r Request) (Request, *Purpose, error) {
+func (b *Broker) check(r *Request) error {
 	switch {
 	case r.Customer == "":
-		return r, nil, invalid("the request has no customer; say for whom the access is")
+		return invalid("the request has no customer; say for whom the access is")
 	case len(r.Customer) > maxName || len(r.Integration) > maxName:
-		return r, nil, invalid(fmt.Sprintf("the customer or integration has more than %d bytes", maxName))
+		return invalid(fmt.Sprintf("the customer or integration has more than %d bytes", maxName))
 	case len(r.Chain) == 0:
-		return r, nil, invalid("the request names no role; give at least one in Chain")
+		return invalid("the request names no role; give at least one in Chain")
 	case len(r.Chain) > MaxChain:
-		return r, nil, invalid(fmt.Sprintf("the chain has %d roles; at most %d are followed", len(r.Chain), MaxChain))
+		return invalid(fmt.Sprintf("the chain has %d roles; at most %d are followed", len(r.Chain), MaxChain))
 	case r.Class > HTTPRead:
-		return r, nil, invalid("the class is neither InProcess nor HTTPRead")
+		return invalid("the class is neither InProcess nor HTTPRead")
+	case r.Purpose != "" && b.purposes[r.Purpose] == nil:
+		return invalid(fmt.Sprintf("the purpose %q is not one of the broker's; add it to Config.Purposes", clip(r.Purpose)))
 	}
-	var purpose *Purpose
-	if r.Purpose != "" {
-		if purpose = b.purposes[r.Purpose]; purpose == nil {
-			return r, nil, invalid(fmt.Sprintf("the purpose %q is not one of the broker's; add it to Config.Purposes", clip(r.Purpose)))
+	for i := range r.Chain {
+		if err := b.checkRole(&r.Chain[i], i > 0); err != nil {
+			return &Error{Code: CodeInvalidRequest, Message: fmt.Sprintf("role %d of the chain: %s", i+1, err.Error()), cause: err}
 		}
 	}
-	chain := make([]Role, len(r.Chain))
-	for i, role := range r.Chain {
-		if err := b.checkRole(&role, i > 0); err != nil {
-			return r, nil, &Error{Code: CodeInvalidRequest, Message: fmt.Sprintf("role %d of the chain: %s", i+1, err.Error()), cause: err}
-		}
-		chain[i] = role
+	last := r.Chain[len(r.Chain)-1]
+	if r.Purpose != "" && (last.Policy != "" || len(last.PolicyARNs) > 0) {
+		return invalid("both the purpose and the last role have session policies; STS takes one set, so give only one")
 	}
-	last := chain[len(chain)-1]
-	if purpose != nil && (last.Policy != "" || len(last.PolicyARNs) > 0) {
-		return r, nil, invalid("both the purpose and the last role have session policies; STS takes one set, so give only one")
-	}
-	r.Chain = chain
-	return r, purpose, nil
+	return nil
 }
 
 // maxName is the longest name of a customer or integration, in bytes.
@@ -80,13 +73,19 @@ func (b *Broker) checkRole(role *Role, chained bool) error {
 	if err := checkSessionPolicies(role.Policy, role.PolicyARNs, b.partition); err != nil {
 		return err
 	}
-	if role.Duration == 0 {
-		role.Duration = reference.DefaultSession
+	return reference.CheckSessionDuration(lasting(role, chained), reference.MaxMaxSessionDuration, chained)
+}
+
+// lasting is how long a session of the role is asked for.
+func lasting(role *Role, chained bool) time.Duration {
+	d := role.Duration
+	if d == 0 {
+		d = reference.DefaultSession
 	}
 	if chained {
-		role.Duration = min(role.Duration, reference.MaxChainedSession)
+		d = min(d, reference.MaxChainedSession)
 	}
-	return reference.CheckSessionDuration(role.Duration, reference.MaxMaxSessionDuration, chained)
+	return d
 }
 
 func checkTags(role *Role) error {

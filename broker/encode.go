@@ -36,7 +36,7 @@ func encode(customer, integration string, role *Role) encoded {
 	text(role.ARN)
 	text(role.SessionName)
 	text(role.ExternalID)
-	out = binary.AppendUvarint(out, uint64(role.Duration/time.Second))
+	out = binary.AppendUvarint(out, uint64(role.Duration))
 	text(role.SourceIdentity)
 	text(role.Policy)
 	list(role.PolicyARNs)
@@ -94,7 +94,7 @@ func (e encoded) role() Role {
 	r.text()
 	r.text()
 	role := Role{ARN: r.text(), SessionName: r.text(), ExternalID: r.text()}
-	role.Duration = time.Duration(r.number()) * time.Second
+	role.Duration = time.Duration(r.number())
 	role.SourceIdentity, role.Policy, role.PolicyARNs = r.text(), r.text(), r.list()
 	role.Tags = make([]Tag, r.number())
 	for i := range role.Tags {
@@ -115,8 +115,8 @@ func (e encoded) accountID() string {
 }
 
 // entryKey hashes all that makes a session what it is. ground holds partition and
-// base identity.
-func entryKey(ground encoded, parent *Handle, purpose *Purpose, entry encoded) Key {
+// base identity; parent is the key of the role before it in the chain, if any.
+func entryKey(ground encoded, parent *Key, purpose *Purpose, entry encoded) Key {
 	h := sha256.New()
 	write := func(s string) {
 		var n [8]byte
@@ -127,7 +127,7 @@ func entryKey(ground encoded, parent *Handle, purpose *Purpose, entry encoded) K
 	write("crossaccount broker entry 1")
 	write(string(ground))
 	if parent != nil {
-		write(string(parent.key[:]))
+		write(string(parent[:]))
 	} else {
 		write("")
 	}

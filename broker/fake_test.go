@@ -22,9 +22,9 @@ import (
 type fakeSTS struct {
 	t *testing.T
 
-	mu     sync.Mutex
-	behave func(call) reply
-	calls  []call
+	mu        sync.Mutex
+	behave    func(call) reply
+	calls     []call
 	now, most int // calls under way, and the most there were at once
 }
 

@@ -68,23 +68,18 @@ func (sh *shard) remove(h *Handle) {
 // does, or [Broker.Prewarm]. Equal requests get the same handle; keep it rather
 // than ask each time, because For hashes the request.
 func (b *Broker) For(request Request) (*Handle, error) {
-	request, purpose, err := b.checked(request)
-	if err != nil {
-		return nil, err
-	}
 	if b.closed.Load() {
 		return nil, errClosed
 	}
-	var h *Handle
-	last := len(request.Chain) - 1
-	for i := range request.Chain {
-		// What comes before the last role may be the same for many customers,
-		// such as a hub of our own, and is then shared.
-		customer, integration, p := "", "", (*Purpose)(nil)
-		if i == last {
-			customer, integration, p = request.Customer, request.Integration, purpose
+	h := b.known(&request)
+	if h == nil {
+		if err := b.check(&request); err != nil {
+			return nil, err
 		}
-		h = b.intern(h, p, encode(customer, integration, &request.Chain[i]))
+		b.hops(&request, func(purpose *Purpose, role encoded) bool {
+			h = b.intern(h, purpose, role)
+			return true
+		})
 	}
 	h.raiseClass(request.Class)
 	if !request.Onboarded.IsZero() {
@@ -93,8 +88,56 @@ func (b *Broker) For(request Request) (*Handle, error) {
 	return h, nil
 }
 
+// Lookup returns the handle with the key, if there is one now. It takes a tenth
+// of what For takes.
+func (b *Broker) Lookup(key Key) (*Handle, bool) {
+	sh := b.shardOf(key)
+	sh.Lock()
+	defer sh.Unlock()
+	h := sh.find(key)
+	return h, h != nil
+}
+
+// known returns the handle of a request that was checked before, or nil.
+func (b *Broker) known(request *Request) (h *Handle) {
+	if request.Customer == "" || len(request.Chain) > MaxChain || request.Class > HTTPRead || request.Purpose != "" && b.purposes[request.Purpose] == nil {
+		return nil
+	}
+	b.hops(request, func(purpose *Purpose, role encoded) (ok bool) {
+		var parent *Key
+		if h != nil {
+			parent = &h.key
+		}
+		h, ok = b.Lookup(entryKey(b.ground, parent, purpose, role))
+		return ok
+	})
+	return h
+}
+
+// hops goes through the chain of a request until visit returns false. What comes
+// before the last role may be the same for many customers, such as a hub of our
+// own, and is then shared: it is for no customer.
+func (b *Broker) hops(request *Request, visit func(*Purpose, encoded) bool) {
+	for i, role := range request.Chain {
+		role.Duration = lasting(&role, i > 0)
+		more := false
+		if i < len(request.Chain)-1 {
+			more = visit(nil, encode("", "", &role))
+		} else {
+			more = visit(b.purposes[request.Purpose], encode(request.Customer, request.Integration, &role))
+		}
+		if !more {
+			return
+		}
+	}
+}
+
 func (b *Broker) intern(parent *Handle, purpose *Purpose, role encoded) *Handle {
-	key := entryKey(b.ground, parent, purpose, role)
+	var parentKey *Key
+	if parent != nil {
+		parentKey = &parent.key
+	}
+	key := entryKey(b.ground, parentKey, purpose, role)
 	sh := b.shardOf(key)
 	sh.Lock()
 	defer sh.Unlock()

@@ -50,6 +50,9 @@ func (b *Broker) succeed(h *Handle, s *session, now int64) []Event {
 	if b.closed.Load() {
 		return nil
 	}
+	if customer, _ := h.role.who(); customer != "" && h.current.Load().valid(now) {
+		b.fleet.saw(now, customer, false)
+	}
 	h.current.Store(s)
 	if h.lastRead.Load() == 0 {
 		h.lastRead.Store(now)
@@ -103,7 +106,6 @@ func (b *Broker) fail(h *Handle, err *Error, now int64) (events []Event, dropped
 	if t.count == 1 && t.suspectSince == 0 {
 		events = append(events, b.event(h, EventFailing, s, err.Code))
 	}
-	h.current.Store(s.toTheEnd())
 	b.schedule.put(h, timed, min(t.until, s.expires))
 	return events, dropped
 }
@@ -131,12 +133,21 @@ func (b *Broker) refused(h *Handle, t *trouble, s *session, now int64) (events [
 		}
 	case t.suspectSince == 0:
 		t.suspectSince = now
+		if customer, _ := h.role.who(); customer != "" {
+			b.fleet.saw(now, customer, true)
+		}
 		wait := min(b.between(confirmAfter-5*time.Second, confirmAfter+5*time.Second), (s.expires-now)/2)
 		t.confirmAt = now + wait
 		t.until = t.confirmAt
 		events = append(events, b.event(h, EventSuspected, s, t.err.Code))
 	case now < t.confirmAt: // Recheck was quicker; it cannot confirm
 		t.until = t.confirmAt
+	case b.fleet.tooMany(now):
+		t.confirmAt = min(now+b.between(confirmAfter, 2*confirmAfter), s.expires)
+		t.until = t.confirmAt
+		if b.fleet.tell(now) {
+			events = append(events, Event{Kind: EventOwnIdentity, Code: t.err.Code})
+		}
 	default:
 		t.withdrawn = true
 		t.err = withdrawnError(t.err)
@@ -193,6 +204,8 @@ func (b *Broker) report(e Event) {
 	e.At = b.clock.source().UTC()
 	log := b.config.Logger
 	switch e.Kind {
+	case EventOwnIdentity:
+		log.Error("broker: most customers refuse at once; check the broker's own identity and its policies", "code", e.Code)
 	case EventRegionDown, EventRegionUp:
 		log.Warn("broker: "+string(e.Kind), "region", e.Region, "code", e.Code)
 	case EventLapsed:

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +163,9 @@ func TestOutageAcrossAnExpiry(t *testing.T) {
 					if waited := time.Since(asked); waited > 0 {
 						t.Fatalf("a caller waited %s", waited)
 					}
+					if _, err := h.RetrieveLasting(t.Context(), 15*time.Minute); err != nil {
+						t.Fatal(err)
+					}
 					time.Sleep(time.Second)
 				}
 				if n := sts.count(); n > 150 {
@@ -188,30 +192,45 @@ func TestOutageAcrossAnExpiry(t *testing.T) {
 	}
 }
 
-// The process was stopped for hours and a reader comes before anything else
-// could run. Its clock leaps, the broker's goroutines have not noticed.
+// The process was stopped for long and a reader comes before anything else could
+// run. Its clock leaps, the broker's goroutines have not noticed.
 func TestFreeze(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		sts := newFake(t)
-		var mu sync.Mutex
-		var leap time.Duration
-		c := sts.config()
-		c.Now = func() time.Time {
-			mu.Lock()
-			defer mu.Unlock()
-			return time.Now().Round(0).Add(leap) // no monotonic reading: it stood still
-		}
-		b := start(t, c)
-		h := handle(t, b, access("acme"))
-		first := get(t, h)
-		mu.Lock()
-		leap = 2 * time.Hour
-		mu.Unlock()
-		sts.always(reply{after: 20 * time.Millisecond, skew: 2 * time.Hour})
-		got, err := h.Retrieve(context.Background())
-		if err != nil || got.AccessKeyID == first.AccessKeyID || !got.Expires.After(c.Now()) {
-			t.Fatalf("after the freeze: %s until %s at %s, %v", got.AccessKeyID, got.Expires, c.Now(), err)
-		}
-	})
+	for _, test := range []struct {
+		sleeps time.Duration
+		down   bool
+		same   bool // session
+	}{
+		{sleeps: 30 * time.Minute, same: true},
+		{sleeps: 59*time.Minute + 30*time.Second}, // a reader waits for a new one
+		{sleeps: 59*time.Minute + 30*time.Second, down: true, same: true},
+		{sleeps: time.Hour - time.Second},
+		{sleeps: time.Hour},
+		{sleeps: time.Hour + 20*time.Second},
+		{sleeps: 2 * time.Hour},
+		{sleeps: 200 * time.Hour},
+	} {
+		t.Run(test.sleeps.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sts := newFake(t)
+				var leap atomic.Int64
+				c := sts.config()
+				c.Now = func() time.Time {
+					return time.Now().Round(0).Add(time.Duration(leap.Load())) // no monotonic reading: it stood still
+				}
+				b := start(t, c)
+				h := handle(t, b, access("acme"))
+				sts.always(reply{})
+				first := get(t, h)
+				leap.Store(int64(test.sleeps))
+				sts.always(reply{skew: test.sleeps})
+				if test.down {
+					sts.always(reply{code: "ServiceUnavailable", status: 503, skew: test.sleeps})
+				}
+				got, err := h.Retrieve(context.Background())
+				if err != nil || !got.Expires.After(c.Now()) || (got.AccessKeyID == first.AccessKeyID) != test.same {
+					t.Fatalf("%s until %s at %s, %v", got.AccessKeyID, got.Expires, c.Now(), err)
+				}
+			})
+		})
+	}
 }
-

@@ -49,6 +49,10 @@ const (
 	// EventLapsed: nobody read the entry for two sessions; its credentials
 	// were dropped.
 	EventLapsed EventKind = "lapsed"
+	// EventOwnIdentity: so many customers refuse at once that it is rather our
+	// own identity, or its policies, that changed. As long as that lasts no
+	// credentials are dropped. It has no subject.
+	EventOwnIdentity EventKind = "own_identity"
 	// EventRegionDown and EventRegionUp: the circuit breaker of a region
 	// opened, closed. They have no subject.
 	EventRegionDown EventKind = "region_down"

@@ -65,13 +65,6 @@ func (s *session) lasts(now, least int64) bool {
 	return s != nil && now < s.soft && now+min(least, s.lifetime/4) <= s.expires
 }
 
-// toTheEnd returns the session as one to be used until it expires.
-func (s *session) toTheEnd() *session {
-	last := *s
-	last.soft = last.expires
-	return &last
-}
-
 // refreshAt returns when to renew the session. spread is at least 0 and below 1.
 func (s *session) refreshAt(class Class, spread float64) int64 {
 	left := 0.08 + 0.06*spread

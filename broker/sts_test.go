@@ -113,14 +113,21 @@ func TestKey(t *testing.T) {
 		"source":         func(r *broker.Request) { r.Chain[0].SourceIdentity = "other" },
 		"duration":       func(r *broker.Request) { r.Chain[0].Duration = 2 * time.Hour },
 		"tag value":      func(r *broker.Request) { r.Chain[0].Tags[0].Value = "x" },
-		"tag key":        func(r *broker.Request) { r.Chain[0].Tags[0].Key = "c"; r.Chain[0].TransitiveTagKeys = []string{"b", "c"} },
-		"transitive":     func(r *broker.Request) { r.Chain[0].TransitiveTagKeys = nil },
-		"policy":         func(r *broker.Request) { r.Chain[0].Policy = narrow },
-		"policy ARNs":    func(r *broker.Request) { r.Chain[0].PolicyARNs = r.Chain[0].PolicyARNs[:1] },
-		"purpose":        func(r *broker.Request) { r.Purpose = "read"; r.Chain[0].PolicyARNs = nil },
-		"same policy":    func(r *broker.Request) { r.Purpose = "read too"; r.Chain[0].PolicyARNs = nil },
-		"chain":          func(r *broker.Request) { r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub"}}, r.Chain...) },
-		"other hub":      func(r *broker.Request) { r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub2"}}, r.Chain...) },
+		"tag key": func(r *broker.Request) {
+			r.Chain[0].Tags[0].Key = "c"
+			r.Chain[0].TransitiveTagKeys = []string{"b", "c"}
+		},
+		"transitive":  func(r *broker.Request) { r.Chain[0].TransitiveTagKeys = nil },
+		"policy":      func(r *broker.Request) { r.Chain[0].Policy = narrow },
+		"policy ARNs": func(r *broker.Request) { r.Chain[0].PolicyARNs = r.Chain[0].PolicyARNs[:1] },
+		"purpose":     func(r *broker.Request) { r.Purpose = "read"; r.Chain[0].PolicyARNs = nil },
+		"same policy": func(r *broker.Request) { r.Purpose = "read too"; r.Chain[0].PolicyARNs = nil },
+		"chain": func(r *broker.Request) {
+			r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub"}}, r.Chain...)
+		},
+		"other hub": func(r *broker.Request) {
+			r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub2"}}, r.Chain...)
+		},
 	} {
 		other(name, b, change)
 	}

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -422,4 +423,52 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Our own identity lost its permission: every customer seems to have withdrawn
+// its trust, and nobody's credentials are dropped. One that really did is.
+func TestOwnIdentityRefused(t *testing.T) {
+	for _, test := range []struct {
+		customers int
+		dropped   bool
+	}{{3, true}, {40, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			sts := newFake(t)
+			seen := &recorder{}
+			c := sts.config()
+			c.Observer = seen
+			b := start(t, c)
+			var all []*broker.Handle
+			for i := range test.customers {
+				h := handle(t, b, access(fmt.Sprint("customer-", i)))
+				get(t, h)
+				all = append(all, h)
+			}
+			sts.always(denied)
+			time.Sleep(57 * time.Minute) // all were due after 55.2 minutes at the latest
+			dropped := 0
+			for _, h := range all {
+				if _, err := h.Retrieve(t.Context()); err != nil {
+					dropped++
+				}
+			}
+			if test.dropped && dropped < test.customers || !test.dropped && dropped > 4 { // who comes first is believed
+				t.Errorf("%d of %d customers lost their credentials", dropped, test.customers)
+			}
+			if got := seen.kinds(); strings.Contains(got, "own_identity") == test.dropped {
+				t.Errorf("events %q", got)
+			}
+			sts.do(granted)
+			time.Sleep(time.Minute)
+			cold := 0
+			for _, h := range all {
+				if h.Status().State != broker.StateWarm {
+					cold++
+				}
+			}
+			if !test.dropped && cold > 4 {
+				t.Errorf("%d customers have no credentials after it was mended", cold)
+			}
+		})
+	}
 }
