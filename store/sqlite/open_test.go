@@ -126,7 +126,7 @@ func TestOpenRefusesAndTouchesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, says := range map[string]string{
-		newer:                                    "written by a newer version of this program: its tables have version 99, this program knows 2",
+		newer:                                    "written by a newer version of this program: its tables have version 99, this program knows 3",
 		foreign:                                  "database of another program",
 		text:                                     "not a SQLite database",
 		folder:                                   "the database file cannot be read",

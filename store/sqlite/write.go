@@ -53,6 +53,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	for _, text := range []string{
 		insertIntegration, updateIntegration, whyNotUpdated, roleHeldByOther, claimExternalID, ownsExternalID,
 		insertAudit, insertEvent, deleteEvents, insertAnswer, deleteAnswers,
+		insertSession, deleteSession, insertClaim, deleteClaim, deleteOwnClaim, pruneSessions, pruneClaims,
 	} {
 		statement, err := s.writer.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with the database
 		if err != nil {
