@@ -207,33 +207,49 @@ func (r *reader) members(n *yaml.Node, path string, visit func(key string, k, va
 	}
 }
 
-func (r *reader) object(n *yaml.Node, path string, v reflect.Value) {
-	fields := map[string]int{}
-	var names []string
-	for i := range v.NumField() {
-		if t, ok := tagOf(v.Type().Field(i)); ok {
-			fields[t.key] = i
-			names = append(names, t.key)
+// A shape is what a mapping of a fixed form may have: the fields of a struct.
+type shape struct {
+	fields map[string]int // :: key → index of the field
+	names  []string
+	tags   map[string]tag
+}
+
+var shapes sync.Map // :: reflect.Type → *shape
+
+// shapeOf returns the shape of a struct, which is worked out once.
+func shapeOf(t reflect.Type) *shape {
+	if s, ok := shapes.Load(t); ok {
+		return s.(*shape)
+	}
+	s := &shape{fields: map[string]int{}, tags: map[string]tag{}}
+	for i := range t.NumField() {
+		if tag, ok := tagOf(t.Field(i)); ok {
+			s.fields[tag.key], s.tags[tag.key] = i, tag
+			s.names = append(s.names, tag.key)
 		}
 	}
+	shapes.Store(t, s)
+	return s
+}
+
+func (r *reader) object(n *yaml.Node, path string, v reflect.Value) {
+	s := shapeOf(v.Type())
 	given := map[string]bool{}
 	r.members(n, path, func(key string, k, value *yaml.Node) {
-		i, ok := fields[key]
+		i, ok := s.fields[key]
 		if !ok {
-			remedy := "known keys: " + strings.Join(names, ", ")
-			if near := reference.Nearest(key, names); near != "" {
+			remedy := "known keys: " + strings.Join(s.names, ", ")
+			if near := reference.Nearest(key, s.names); near != "" {
 				remedy = fmt.Sprintf("did you mean %q?", near)
 			}
 			r.problem(Position{k.Line, k.Column}, RuleUnknown, join(path, key), remedy, "the key %q is unknown here", key)
 			return
 		}
 		given[key] = true
-		t, _ := tagOf(v.Type().Field(i))
-		r.value(value, join(path, key), v.Field(i), t)
+		r.value(value, join(path, key), v.Field(i), s.tags[key])
 	})
-	for _, name := range names {
-		t, _ := tagOf(v.Type().Field(fields[name]))
-		if t.required && !given[name] && n.Kind == yaml.MappingNode {
+	for _, name := range s.names {
+		if t := s.tags[name]; t.required && !given[name] && n.Kind == yaml.MappingNode {
 			r.problem(Position{n.Line, n.Column}, RuleMissing, path, "add "+name+": "+lowerFirst(t.doc), "the key %q is missing", name)
 		}
 	}
