@@ -168,7 +168,7 @@ func Endpoints() []overview.Operation {
 // token makes.
 func (s *Service) ServeEndpoint(w http.ResponseWriter, r *http.Request, c *authz.Call, e Endpoint) {
 	in := &visit{
-		service: s, endpoint: e, writer: w, request: r, call: c,
+		service: s, endpoint: e, request: r, call: c,
 		named: Named{DomainNamed{e.Domain, e.Owner}, e.repository},
 	}
 	var err error
@@ -184,17 +184,27 @@ func (s *Service) ServeEndpoint(w http.ResponseWriter, r *http.Request, c *authz
 	}
 	if err != nil {
 		WriteError(w, c.RequestID, err)
+		return
+	}
+	w.Header().Set("Content-Type", in.kind)
+	w.Header().Set("X-Amzn-Requestid", c.RequestID)
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(in.body) // fails only if the client is gone
 	}
 }
 
-// A visit is one request of a package manager.
+// A visit is one request of a package manager. Its answer is written when the
+// lock is free again: clients may be slow.
 type visit struct {
 	service  *Service
 	endpoint Endpoint
-	writer   http.ResponseWriter
 	request  *http.Request
 	call     *authz.Call
 	named    Named
+
+	kind string // of the answer's body
+	body []byte
 }
 
 func (v *visit) missing() error {
@@ -215,16 +225,8 @@ func (v *visit) write(operation, action string, id packageID) (*repository, erro
 	return v.service.find(v.call, v.named, action, id.arn)
 }
 
-// answer writes bytes. Those of a request for the head alone stay away.
-func (v *visit) answer(kind string, body []byte) {
-	h := v.writer.Header()
-	h.Set("Content-Type", kind)
-	h.Set("X-Amzn-Requestid", v.call.RequestID)
-	v.writer.WriteHeader(http.StatusOK)
-	if v.request.Method != http.MethodHead {
-		_, _ = v.writer.Write(body) // fails only if the client is gone
-	}
-}
+// answer sets what will be answered.
+func (v *visit) answer(kind string, body []byte) { v.kind, v.body = kind, body }
 
 func (v *visit) answerJSON(out any) error {
 	body, err := json.Marshal(out)

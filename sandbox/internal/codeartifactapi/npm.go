@@ -201,7 +201,7 @@ type publication struct {
 
 // publishNPM takes a new version. Its tarball comes with it.
 func (v *visit) publishNPM(id packageID) error {
-	body, err := v.body()
+	body, err := v.sent()
 	if err != nil {
 		return err
 	}
@@ -275,8 +275,8 @@ func text(value json.RawMessage) string {
 	return s
 }
 
-// body reads what is published.
-func (v *visit) body() ([]byte, error) {
+// sent reads what is to be published.
+func (v *visit) sent() ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(v.request.Body, MaxPackage+1))
 	switch {
 	case err != nil:
@@ -308,7 +308,7 @@ func (v *visit) changePackage(operation string, id packageID) (*pkg, error) {
 }
 
 func (v *visit) setDistTag(id packageID, tag string) error {
-	body, err := v.body()
+	body, err := v.sent()
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (v *visit) file(name, number, file string) error {
 //
 // https://docs.aws.amazon.com/codeartifact/latest/ug/python-run-twine.html
 func (v *visit) upload() error {
-	body, err := v.body()
+	body, err := v.sent()
 	if err != nil {
 		return err
 	}
