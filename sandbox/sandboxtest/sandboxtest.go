@@ -138,6 +138,7 @@ func (b *Sandbox) Environment(url string, c sandbox.Credentials) []string {
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=" + b.t.TempDir(),
 		"AWS_ENDPOINT_URL=" + url,
+		"AWS_ENDPOINT_URL_STS=" + url, // the SDK for Go looks up web identities before it knows the other
 		"AWS_ACCESS_KEY_ID=" + c.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY=" + c.SecretAccessKey,
 		"AWS_REGION=" + Region,
