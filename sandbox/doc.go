@@ -4,9 +4,9 @@
 // principal is found by its access key, and the call is decided by package
 // iam/eval from every policy that bears on it: identity policies, permissions
 // boundaries, session policies, and trust or bucket policies. What is refused is
-// refused with AWS's error codes and wording. STS, IAM, S3 and CloudFormation
-// are there; docs/sandbox.md lists their operations, and what is not
-// implemented says so and never pretends to have worked.
+// refused with AWS's error codes and wording. docs/sandbox.md lists the services
+// and their operations; what is not implemented says so and never pretends to
+// have worked.
 //
 //	box := sandbox.New(sandbox.Options{})
 //	vendor, _ := box.CreateAccount("111111111111")
