@@ -9,29 +9,29 @@ import (
 type Code string
 
 const (
-	// CodeInvalidRequest: the request or configuration breaks a rule of AWS or
+	// CodeInvalidRequest means that the request or configuration breaks a rule of AWS or
 	// of this package; AWS was not asked.
 	CodeInvalidRequest Code = "invalid_request"
-	// CodeRefused: AWS refuses to let us assume the role.
+	// CodeRefused means that AWS refuses to let us assume the role.
 	CodeRefused Code = "refused"
-	// CodePropagating: AWS refuses, but the role was accepted a moment ago and
+	// CodePropagating means that AWS refuses, but the role was accepted a moment ago and
 	// IAM may not have spread it yet. Try again.
 	CodePropagating Code = "propagating"
-	// CodeWithdrawn: AWS refuses what it allowed before; the customer withdrew
+	// CodeWithdrawn means that AWS refuses what it allowed before; the customer withdrew
 	// its trust, and that was confirmed.
 	CodeWithdrawn Code = "withdrawn"
-	// CodeRevoked: we ended the use of this integration ([Broker.Revoke] or
+	// CodeRevoked means that we ended the use of this integration ([Broker.Revoke] or
 	// [Config.Authorize]).
 	CodeRevoked Code = "revoked"
-	// CodeThrottled: AWS or our own budget of calls does not allow another call
+	// CodeThrottled means that AWS or our own budget of calls does not allow another call
 	// now. Try again after RetryAfter.
 	CodeThrottled Code = "throttled"
-	// CodeUnavailable: STS cannot be reached or is in trouble, or our own
+	// CodeUnavailable means that STS cannot be reached or is in trouble, or our own
 	// credentials cannot be obtained, or an issuance cannot be audited.
 	CodeUnavailable Code = "unavailable"
-	// CodeClosed: the broker was closed.
+	// CodeClosed means that the broker was closed.
 	CodeClosed Code = "closed"
-	// CodeCanceled: the caller's context ended first.
+	// CodeCanceled means that the caller's context ended first.
 	CodeCanceled Code = "canceled"
 )
 

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -243,7 +244,8 @@ func fails(t *testing.T, h *broker.Handle, want broker.Code) *broker.Error {
 			t.Errorf("the error %q tells %q", err, hidden)
 		}
 	}
-	e, _ := err.(*broker.Error)
+	var e *broker.Error
+	errors.As(err, &e)
 	return e
 }
 

@@ -9,6 +9,7 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+
 	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
@@ -222,7 +223,9 @@ func (b *Broker) accept(ctx context.Context, a *answer, subject Subject, h *Hand
 	requestID, _ := awsmiddleware.GetRequestIDMetadata(a.output.ResultMetadata)
 	err := b.config.Observer.Issued(ctx, Issuance{
 		Subject: subject, AccessKeyID: aws.ToString(c.AccessKeyId), Expires: c.Expiration.UTC(), IssuedAt: b.clock.source().UTC(),
-		Region: a.region.name, RequestID: requestID, PackedPolicySize: int(aws.ToInt32(a.output.PackedPolicySize)),
+		Region: a.region.name, RequestID: requestID,
+		PackedPolicySize:        int(aws.ToInt32(a.output.PackedPolicySize)), //nolint:staticcheck // deprecated, and what STS still answers
+		SessionTokenUtilization: int(aws.ToInt32(a.output.SessionTokenUtilization)),
 	})
 	if err != nil {
 		return nil, &Error{Code: CodeUnavailable, Message: "the session could not be audited and is not used; try again later", cause: err}

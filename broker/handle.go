@@ -110,6 +110,7 @@ type Status struct {
 // State of an entry. Its text is stable.
 type State string
 
+// The states of an entry.
 const (
 	StateCold      State = "cold"      // never read, or lapsed
 	StateWarm      State = "warm"      // valid credentials, nothing wrong

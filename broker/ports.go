@@ -24,39 +24,42 @@ type Issuance struct {
 	IssuedAt    time.Time
 	Region      string // of the STS endpoint
 	RequestID   string // of STS
-	// PackedPolicySize is the percentage of the limit that session policies
-	// and tags use, as STS reports it.
-	PackedPolicySize int
+	// PackedPolicySize is the percentage of their limit that session policies
+	// and tags use, and SessionTokenUtilization that of the largest token, as
+	// STS reports them; 0 if it does not.
+	PackedPolicySize        int
+	SessionTokenUtilization int
 }
 
 // EventKind says what happened. Its text is stable.
 type EventKind string
 
 const (
-	// EventRefused: AWS refused and no valid credentials are at hand.
+	// EventRefused means that AWS refused and no valid credentials are at hand.
 	EventRefused EventKind = "refused"
-	// EventSuspected: AWS refused while valid credentials are at hand. It will
+	// EventSuspected means that AWS refused while valid credentials are at hand. It will
 	// be asked once more before anything is done.
 	EventSuspected EventKind = "suspected"
-	// EventWithdrawn: AWS refused again; the customer no longer trusts us. The
+	// EventWithdrawn means that AWS refused again; the customer no longer trusts us. The
 	// credentials were dropped or, with [Drain], are used up.
 	EventWithdrawn EventKind = "withdrawn"
-	// EventRestored: AWS issued credentials again after one of the above.
+	// EventRestored means that AWS issued credentials again after one of the above.
 	EventRestored EventKind = "restored"
-	// EventFailing: renewing failed for a reason that passes; credentials that
+	// EventFailing means that renewing failed for a reason that passes; credentials that
 	// are still valid are handed out.
 	EventFailing EventKind = "failing"
-	// EventLapsed: nobody read the entry for two sessions; its credentials
+	// EventLapsed means that nobody read the entry for two sessions; its credentials
 	// were dropped.
 	EventLapsed EventKind = "lapsed"
-	// EventOwnIdentity: so many customers refuse at once that it is rather our
+	// EventOwnIdentity means that so many customers refuse at once that it is rather our
 	// own identity, or its policies, that changed. As long as that lasts no
 	// credentials are dropped. It has no subject.
 	EventOwnIdentity EventKind = "own_identity"
-	// EventRegionDown and EventRegionUp: the circuit breaker of a region
-	// opened, closed. They have no subject.
+	// EventRegionDown means that the circuit breaker of a region opened. It has
+	// no subject.
 	EventRegionDown EventKind = "region_down"
-	EventRegionUp   EventKind = "region_up"
+	// EventRegionUp means that it closed.
+	EventRegionUp EventKind = "region_up"
 )
 
 // An Event is something an operator may have to know.
