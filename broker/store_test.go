@@ -323,26 +323,3 @@ func FuzzReadSnapshot(f *testing.F) {
 		}
 	})
 }
-
-// BenchmarkWarmRestart reads and opens 100,000 sessions, as a service does that
-// starts again.
-func BenchmarkWarmRestart(b *testing.B) {
-	const count = 100_000
-	path := filepath.Join(b.TempDir(), "snapshot")
-	store := broker.NewMemoryStore(at(noon))
-	data := bytes.Repeat([]byte("x"), 1100)
-	for i := range count {
-		key := broker.Key{byte(i), byte(i >> 8), byte(i >> 16)}
-		if err := store.Put(b.Context(), key, broker.Sealed{Expires: noon.Add(time.Hour), Data: data}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if _, err := store.WriteSnapshot(path); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if n, err := broker.NewMemoryStore(at(noon)).ReadSnapshot(path); n != count || err != nil {
-			b.Fatal(n, err)
-		}
-	}
-}

@@ -1,12 +1,15 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	brokers "github.com/crossaccount/crossaccount/broker"
+	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
 	"github.com/crossaccount/crossaccount/store/storetest"
 )
 
@@ -42,6 +45,52 @@ func TestSessionsArePruned(t *testing.T) {
 		if got := count(t, path, table); got != want {
 			t.Errorf("%s has %d rows, want %d", table, got, want)
 		}
+	}
+}
+
+// Ten processes with a thousand callers each need one call of STS for a session
+// that none of them has.
+func TestBrokersShareADatabase(t *testing.T) {
+	box := sandboxtest.New(t, vendorID, "222222222222")
+	own := box.Account(vendorID).User("sharer", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}}`)
+	role := box.Account("222222222222").Role("shared", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"`+vendorID+`"},"Action":"sts:AssumeRole"}}`, nil)
+	path := filepath.Join(t.TempDir(), "crossaccount.db")
+	sealer, err := brokers.NewAESSealer(nil, make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 10 {
+		b, err := brokers.New(brokers.Config{AWSConfig: own, BaseIdentity: "vendor", SharedStore: reopen(t, path).Sessions(nil), Sealer: sealer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := b.Close(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+		for range 1000 {
+			all.Go(func() {
+				h, err := b.For(brokers.Request{Customer: "acme", Chain: []brokers.Role{{ARN: role, SessionName: "sharing"}}})
+				if err == nil {
+					_, err = h.Retrieve(context.Background())
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	calls := 0
+	for _, call := range box.Calls() {
+		if call.Operation == "AssumeRole" {
+			calls++
+		}
+	}
+	if calls != 1 {
+		t.Errorf("%d calls of AssumeRole, want 1", calls)
 	}
 }
 
