@@ -225,6 +225,7 @@ func (s *Service) prepare(c *authz.Call, m *machine, in *StartInput, by *around)
 	started := c.Now.UTC().Format("2006-01-02T15:04:05.000Z")
 	e.run = asl.Start(asl.Options{
 		Machine: m.parsed, Kind: m.kind, Input: input, Role: m.role, Region: m.region, Host: e, Random: s.options.Random, Now: c.Now, Limit: limit, Budget: budget,
+		Halted: func() bool { return e.stopping.Load() != nil },
 		Context: map[string]any{
 			"Execution":    map[string]any{"Id": e.arn, "Input": input, "Name": name, "RoleArn": m.role, "StartTime": started, "RedriveCount": asl.Number(0)},
 			"StateMachine": map[string]any{"Id": m.arn, "Name": m.name},

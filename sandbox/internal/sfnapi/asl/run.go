@@ -87,6 +87,10 @@ type Options struct {
 	Now     time.Time
 	Limit   time.Duration // how long a run may take, besides the machine's own limit
 	Budget  *Budget       // of the run around; nil for a new one
+
+	// Halted reports whether the run is to stand still, because it will be
+	// stopped. It may be nil.
+	Halted func() bool
 }
 
 // A Budget is what one run may cost the process, with the runs that it waits
@@ -147,6 +151,9 @@ type payload struct{ value any }
 func (r *Run) Advance(now time.Time) {
 	for r.Status == Running {
 		r.run(r.root)
+		if r.halted() {
+			return
+		}
 		r.settle()
 		if r.Status != Running {
 			return
@@ -167,6 +174,8 @@ func (r *Run) Advance(now time.Time) {
 		}
 	}
 }
+
+func (r *Run) halted() bool { return r.options.Halted != nil && r.options.Halted() }
 
 // Due returns when there is something to do next. It is the zero time once the
 // run has ended.

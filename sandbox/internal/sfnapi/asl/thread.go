@@ -103,7 +103,7 @@ func (t *thread) stop() {
 
 // run moves a thread on until it waits or ends.
 func (r *Run) run(t *thread) {
-	for t.phase != finished {
+	for t.phase != finished && !r.halted() {
 		if f := r.exhausted(); f != nil {
 			t.stop()
 			t.failure = f
