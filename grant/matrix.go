@@ -101,7 +101,7 @@ func (m *Matrix) Filter(f MatrixFilter) *Matrix {
 	return out
 }
 
-// Consumers, Stages and Resources list the names that a filter can select, each
+// Consumers lists the names of the consumers, which a filter can select,
 // sorted.
 func (m *Matrix) Consumers() []string {
 	return m.names(func(r *MatrixRow) []string { return []string{r.Consumer.Name} })

@@ -142,15 +142,14 @@ func accountsOf(m *grant.Matrix) []string {
 
 // A line is all that a role may do with a resource in one way.
 type line struct {
-	stage            string
-	user, used       grant.Participant
-	kind             string
-	words            []string
-	class            string // read, change or assume
-	through          bool   // a role
-	grants           []string
-	from, to         int // slots, in the layout flow
-	userName, detail string
+	stage      string
+	user, used grant.Participant
+	kind       string
+	words      []string
+	class      string // read, change or assume
+	through    bool   // a role
+	grants     []string
+	from, to   int // slots, in the layout flow
 }
 
 // linesOf merges the rows that a picture cannot tell apart.
