@@ -54,7 +54,9 @@ func codeArtifactRepository() *kind {
 				return []string{"aws", "codeartifact", "delete-repository-permissions-policy", "--domain", i.decl.Domain, "--domain-owner", i.site.ID, "--repository", i.physical}
 			},
 		},
+		create: &createType{cloudFormation: "AWS::CodeArtifact::Repository", nameProperty: "RepositoryName", arnAttribute: "Ref", also: inDomain},
 		caveats: []string{
+			"A repository is created in a domain that exists. Deleting its stack deletes its packages.",
 			"A token lasts up to 12 hours, longer than the session it was asked for with.",
 			"sts:GetServiceBearerToken has no effect in the policies of domains and repositories; it must be in the consumer's own permissions.",
 			"Reading is granted for a whole repository: packages have ARNs, but ReadFromRepository does not use them.",
@@ -68,4 +70,17 @@ const domainPart = "domain"
 
 func (i *instance) domainARN() string {
 	return "arn:" + i.site.Partition + ":codeartifact:" + i.site.Region + ":" + i.site.ID + ":domain/" + i.decl.Domain
+}
+
+// inDomain puts a repository that the plan creates into its domain.
+func inDomain(b *builder, i *instance, g *template.Generic) []*unit {
+	for _, key := range []string{"DomainName", "DomainOwner"} {
+		if hasKey(g.Properties, key) {
+			b.report(b.m.problem(RuleValue, i.path+".create."+key, "remove it", "the domain of the repository is given by domain, and its owner by the account"))
+			return nil
+		}
+	}
+	g.Properties.AddText("DomainName", i.decl.Domain)
+	g.Properties.AddText("DomainOwner", i.site.ID)
+	return nil
 }
