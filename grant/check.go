@@ -49,11 +49,23 @@ type DocumentLint struct {
 // resource, another stage, the same role in another account, another role of the
 // same account, a condition that does not hold. Each side must deny a neighbour
 // by itself, whatever the other side allows. Every document is linted too.
-func (p *Plan) Check() (*Report, error) {
+func (p *Plan) Check() (*Report, error) { return p.CheckEach(nil) }
+
+// An Asked is one request that [Plan.CheckEach] has decided.
+type Asked struct {
+	Failure              // what was asked, whether or not it failed; Explanation is empty
+	Input   *eval.Input  // with the policies that were asked; it must not be changed
+	Verdict eval.Verdict // of package eval
+}
+
+// CheckEach is [Plan.Check] that shows every decided request as it goes along,
+// for those who want to ask somebody else too.
+func (p *Plan) CheckEach(visit func(Asked)) (*Report, error) {
 	c, err := p.checking()
 	if err != nil {
 		return nil, err
 	}
+	c.visit = visit
 	c.declared, c.byGrant = map[string][]question{}, map[string][]*edge{}
 	for _, e := range p.edges {
 		c.byGrant[e.grant.Name] = append(c.byGrant[e.grant.Name], e)
@@ -91,6 +103,7 @@ type checking struct {
 	actions  map[string]string         // :: an action → another one on the same type of resource
 	wide     []wideGrant               // requests that are open to whole accounts or organizations
 	byGrant  map[string][]*edge        // :: name of a grant → its stages
+	visit    func(Asked)               // called with every request, unless nil
 	declared map[string][]question     // :: principal → what grants let it do
 }
 
@@ -370,12 +383,16 @@ func (c *checking) decide(e *edge, what, side string, q question, want bool) {
 // count decides a request and counts it, or notes the failure.
 func (c *checking) count(in *eval.Input, want bool, f Failure) {
 	d := eval.Decide(in)
+	f.Want = "denied"
+	if want {
+		f.Want = "allowed"
+	}
+	if c.visit != nil {
+		c.visit(Asked{f, in, d.Verdict})
+	}
 	switch {
 	case d.Allowed() != want || d.Verdict == eval.Depends:
-		f.Want, f.Explanation = "denied", eval.Explain(in).String()
-		if want {
-			f.Want = "allowed"
-		}
+		f.Explanation = eval.Explain(in).String()
 		c.report.Failures = append(c.report.Failures, f)
 	case want:
 		c.report.Allowed++
