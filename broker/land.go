@@ -127,6 +127,11 @@ func (b *Broker) refused(h *Handle, t *trouble, s *session, now int64) (events [
 		t.until = now + b.between(time.Second, 2*time.Second)
 	case t.withdrawn:
 		t.err = withdrawnError(t.err)
+	case s == nil && t.suspectSince != 0 && now >= t.confirmAt && !b.fleet.tooMany(now):
+		// It was suspected, and expired before anything could be done.
+		t.withdrawn = true
+		t.err = withdrawnError(t.err)
+		events = append(events, b.event(h, EventWithdrawn, nil, t.err.Code))
 	case s == nil:
 		if t.count == 1 {
 			events = append(events, b.event(h, EventRefused, nil, t.err.Code))

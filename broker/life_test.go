@@ -234,3 +234,33 @@ func TestFreeze(t *testing.T) {
 		})
 	}
 }
+
+// With the coarse clock, only what is read before the clock was looked at again
+// may have expired during a freeze.
+func TestFreezeWithCoarseClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sts := newFake(t)
+		sts.always(reply{})
+		var leap atomic.Int64
+		c := sts.config()
+		c.CoarseClock = 5 * time.Millisecond
+		c.Now = func() time.Time { return time.Now().Round(0).Add(time.Duration(leap.Load())) }
+		h := handle(t, start(t, c), access("acme"))
+		first := get(t, h)
+		for range 100 {
+			time.Sleep(time.Second)
+			get(t, h)
+		}
+		leap.Store(int64(2 * time.Hour))
+		sts.always(reply{skew: 2 * time.Hour})
+		time.Sleep(c.CoarseClock)
+		synctest.Wait()
+		got, err := h.Retrieve(t.Context())
+		if err != nil || got.AccessKeyID == first.AccessKeyID || !got.Expires.After(c.Now()) {
+			t.Errorf("%s until %s at %s, %v", got.AccessKeyID, got.Expires, c.Now(), err)
+		}
+		if status := h.Status(); status.LastRead.Before(c.Now().Add(-time.Second)) {
+			t.Errorf("last read at %s", status.LastRead)
+		}
+	})
+}

@@ -28,17 +28,27 @@ func (h *Handle) Config(region string) aws.Config {
 	c.Region = region
 	inner := c.Retryer
 	if inner == nil {
-		attempts := c.RetryMaxAttempts
-		inner = func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) {
-				if attempts > 0 {
-					o.MaxAttempts = attempts
-				}
-			})
-		}
+		inner = usualRetryer(c.RetryMode, c.RetryMaxAttempts)
 	}
 	c.Retryer = func() aws.Retryer { return newInvalidating(inner(), h) }
 	return c
+}
+
+// usualRetryer makes what the SDK would if the configuration had no retryer.
+func usualRetryer(mode aws.RetryMode, attempts int) func() aws.Retryer {
+	standard := func(o *retry.StandardOptions) {
+		if attempts > 0 {
+			o.MaxAttempts = attempts
+		}
+	}
+	if mode == aws.RetryModeAdaptive {
+		return func() aws.Retryer {
+			return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+				o.StandardOptions = append(o.StandardOptions, standard)
+			})
+		}
+	}
+	return func() aws.Retryer { return retry.NewStandard(standard) }
 }
 
 // invalidating is a retryer that drops credentials AWS calls expired.

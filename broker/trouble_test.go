@@ -132,6 +132,31 @@ func TestWithdrawnTrust(t *testing.T) {
 	}
 }
 
+// The session was short and expired while the refusal was only suspected.
+func TestWithdrawnAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sts := newFake(t)
+		sts.always(reply{lifetime: 20 * time.Second})
+		seen := &recorder{}
+		c := sts.config()
+		c.Observer = seen
+		h := handle(t, start(t, c), access("acme"))
+		get(t, h)
+		sts.always(denied)
+		time.Sleep(18500 * time.Millisecond) // it was due to be renewed, and not yet to be confirmed
+		if s := h.Status().State; s != broker.StateSuspect {
+			t.Fatalf("state %s", s)
+		}
+		sts.always(down)
+		time.Sleep(5 * time.Second)
+		sts.always(denied)
+		fails(t, h, broker.CodeWithdrawn)
+		if got := seen.kinds(); got != "suspected region_down region_up withdrawn" {
+			t.Errorf("events %q", got)
+		}
+	})
+}
+
 // A refusal that does not last is not worth an event beyond the suspicion.
 func TestRefusalThatPasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
