@@ -30,18 +30,31 @@ func (b *Broker) fromStore(ctx context.Context, h *Handle, f *flight) (s *sessio
 		if !forced {
 			s, err := b.look(ctx, h)
 			if err != nil {
-				return nil, false
+				return nil, claimed
 			}
 			if s != nil && s.accessKeyID() != avoid && b.better(h, current, s) {
+				if claimed {
+					b.toStore(h, nil, true)
+				}
 				b.counts.shared.Add(1)
 				return s, false
 			}
 		}
+		if claimed {
+			return nil, true
+		}
 		request, cancel := context.WithTimeout(ctx, storeTime)
 		mine, err := b.config.SharedStore.Claim(request, h.key, b.owner, claimLease)
 		cancel()
-		if err != nil || mine || b.config.Now().After(deadline) {
-			return nil, mine && err == nil
+		b.storeTrouble("claim", h, err)
+		if err == nil && mine {
+			// Another broker may have put its session, which ends its claim, after
+			// we looked and before we claimed.
+			claimed = true
+			continue
+		}
+		if err != nil || b.config.Now().After(deadline) {
+			return nil, false
 		}
 		select {
 		case <-ctx.Done():

