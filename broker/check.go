@@ -34,6 +34,9 @@ func (b *Broker) check(r *Request) error {
 		}
 	}
 	last := r.Chain[len(r.Chain)-1]
+	if last.Shared {
+		return invalid("the last role of the chain is marked as shared; what is handed out belongs to one customer")
+	}
 	if r.Purpose != "" && (last.Policy != "" || len(last.PolicyARNs) > 0) {
 		return invalid("both the purpose and the last role have session policies; STS takes one set, so give only one")
 	}

@@ -27,6 +27,7 @@ func TestRequestsAreChecked(t *testing.T) {
 		"neither InProcess nor HTTPRead": func(r *broker.Request) { r.Class = 7 },
 		`purpose "write" is not one`:     func(r *broker.Request) { r.Purpose = "write" },
 		"both the purpose and the last":  func(r *broker.Request) { r.Purpose = "read"; r.Chain[0].Policy = narrow },
+		"last role of the chain is":      role(func(r *broker.Role) { r.Shared = true }),
 		"role 1 of the chain: ":          role(func(r *broker.Role) { r.ARN = "role/acme" }),
 		"across partitions":              role(func(r *broker.Role) { r.ARN = "arn:aws-cn:iam::222222222222:role/acme" }),
 		"external ID has an illegal":     role(func(r *broker.Role) { r.ExternalID = "a b" }),

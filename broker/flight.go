@@ -151,11 +151,14 @@ func (b *Broker) caller(ctx context.Context, h *Handle, f *flight) (aws.Credenti
 	c, err := h.parent.Retrieve(ctx)
 	if err != nil {
 		e := &Error{Code: CodeOf(err), Message: "a role earlier in the chain cannot be assumed: " + errorText(err), cause: err}
-		if f.renewing && !e.Code.Retryable() {
+		owner, _ := h.parent.role.who()
+		switch {
+		case owner != "" && (e.Code == CodeWithdrawn || e.Code == CodeRevoked):
+			e.Code = CodeRefused // by the customer's role on the way
+		case f.renewing && !e.Code.Retryable():
 			// It says nothing about whether this role still trusts the earlier.
 			e.Code = CodeUnavailable
-		}
-		if e.Code == CodeWithdrawn {
+		case e.Code == CodeWithdrawn:
 			e.Code = CodeRefused
 		}
 		return c, e

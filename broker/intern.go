@@ -100,7 +100,8 @@ func (b *Broker) Lookup(key Key) (*Handle, bool) {
 
 // known returns the handle of a request that was checked before, or nil.
 func (b *Broker) known(request *Request) (h *Handle) {
-	if request.Customer == "" || len(request.Chain) > MaxChain || request.Class > HTTPRead || request.Purpose != "" && b.purposes[request.Purpose] == nil {
+	last := len(request.Chain) - 1
+	if request.Customer == "" || last < 0 || last >= MaxChain || request.Chain[last].Shared || request.Class > HTTPRead || request.Purpose != "" && b.purposes[request.Purpose] == nil {
 		return nil
 	}
 	b.hops(request, func(purpose *Purpose, role encoded) (ok bool) {
@@ -114,19 +115,18 @@ func (b *Broker) known(request *Request) (h *Handle) {
 	return h
 }
 
-// hops goes through the chain of a request until visit returns false. What comes
-// before the last role may be the same for many customers, such as a hub of our
-// own, and is then shared: it is for no customer.
+// hops goes through the chain of a request until visit returns false.
 func (b *Broker) hops(request *Request, visit func(*Purpose, encoded) bool) {
 	for i, role := range request.Chain {
 		role.Duration = lasting(&role, i > 0)
-		more := false
-		if i < len(request.Chain)-1 {
-			more = visit(nil, encode("", "", &role))
-		} else {
-			more = visit(b.purposes[request.Purpose], encode(request.Customer, request.Integration, &role))
+		customer, integration, purpose := request.Customer, request.Integration, (*Purpose)(nil)
+		if role.Shared {
+			customer, integration = "", ""
 		}
-		if !more {
+		if i == len(request.Chain)-1 {
+			purpose = b.purposes[request.Purpose]
+		}
+		if !visit(purpose, encode(customer, integration, &role)) {
 			return
 		}
 	}
@@ -208,8 +208,8 @@ func (b *Broker) dropLocked(sh *shard, h *Handle, revoke bool) {
 	}
 }
 
-// dropChildless drops the roles that were assumed only on the way to others
-// that are gone now.
+// dropChildless drops the shared roles that were assumed only on the way to
+// others that are gone now.
 func (b *Broker) dropChildless(h *Handle) {
 	for ; h != nil; h = h.parent {
 		if customer, _ := h.role.who(); customer != "" || h.children.Load() > 0 {

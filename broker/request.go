@@ -54,6 +54,11 @@ type Role struct {
 	Policy     string   // inline session policy; "" sends none
 	PolicyARNs []string // managed policies of the role's account used as session policies
 
+	// Shared says that the role is our own and on the way to those of many
+	// customers, such as a hub: one session of it serves all of them, and in
+	// audit records it is for no customer. The last role of a chain cannot be.
+	Shared bool
+
 	// Duration of the session, 15 minutes to 12 hours, 0 means 1 hour. A role
 	// assumed with temporary credentials lasts at most 1 hour, and longer
 	// durations are shortened to that.

@@ -85,7 +85,7 @@ func TestSandbox(t *testing.T) {
 	// Through the hub.
 	if err := list(request(func(r *broker.Request) {
 		r.Chain[0].ARN = behind
-		r.Chain = append([]broker.Role{{ARN: hub, SessionName: "hub"}}, r.Chain...)
+		r.Chain = append([]broker.Role{{ARN: hub, SessionName: "hub", Shared: true}}, r.Chain...)
 	})); err != nil {
 		t.Error(err)
 	}

@@ -125,6 +125,9 @@ func TestKey(t *testing.T) {
 		"chain": func(r *broker.Request) {
 			r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub"}}, r.Chain...)
 		},
+		"shared hub": func(r *broker.Request) {
+			r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub", Shared: true}}, r.Chain...)
+		},
 		"other hub": func(r *broker.Request) {
 			r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub2"}}, r.Chain...)
 		},
@@ -156,7 +159,7 @@ func TestChain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := newFake(t)
 		b := start(t, fake.config())
-		hub := broker.Role{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub", Duration: 12 * time.Hour}
+		hub := broker.Role{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub", Duration: 12 * time.Hour, Shared: true}
 		through := func(customer string) *broker.Handle {
 			r := access(customer)
 			r.Chain[0].Duration = 12 * time.Hour
@@ -216,7 +219,7 @@ func TestHubRefused(t *testing.T) {
 		c.Observer = seen
 		b := start(t, c)
 		r := access("acme")
-		r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub"}}, r.Chain...)
+		r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub", Shared: true}}, r.Chain...)
 		h := handle(t, b, r)
 		until := get(t, h).Expires
 		fake.do(func(c call) reply {
@@ -242,6 +245,43 @@ func TestHubRefused(t *testing.T) {
 			if e.Kind == broker.EventWithdrawn && e.Subject.Customer != "" {
 				t.Errorf("reported as withdrawn by %s", e.Subject.Customer)
 			}
+		}
+	})
+}
+
+// A customer's role on the way to another of its roles is the customer's.
+func TestWithdrawnOnTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFake(t)
+		seen := &recorder{}
+		c := fake.config()
+		c.Observer = seen
+		b := start(t, c)
+		r := access("acme")
+		r.Chain = append(r.Chain, broker.Role{ARN: "arn:aws:iam::222222222222:role/inner", SessionName: "inner"})
+		h := handle(t, b, r)
+		get(t, h)
+		for _, i := range seen.issued {
+			if i.Customer != "acme" || i.Integration != "int-acme" {
+				t.Errorf("%s is audited as of %q", i.RoleARN, i.Customer)
+			}
+		}
+		fake.do(func(c call) reply {
+			if strings.HasSuffix(c.role(), "/acme") {
+				return denied
+			}
+			return granted(c)
+		})
+		var err error
+		began := time.Now()
+		for ; err == nil; time.Sleep(time.Second) {
+			_, err = h.Retrieve(t.Context())
+			if time.Since(began) > 2*time.Hour {
+				t.Fatal("the customer's refusal has no effect")
+			}
+		}
+		if got := seen.kinds(); strings.Count(got, "withdrawn") != 2 {
+			t.Errorf("events %q", got)
 		}
 	})
 }
