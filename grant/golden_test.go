@@ -127,6 +127,9 @@ func TestFormats(t *testing.T) {
 			if bytes.Contains(data, []byte("create:\n")) || bytes.Contains(data, []byte("create: {")) || bytes.Contains(data, []byte("name: \"{stage}/db\"")) {
 				continue // only CloudFormation creates resources, and Terraform wants full ARNs of secrets
 			}
+			if format == grant.Policies && bytes.Contains(data, []byte("id_from: {")) {
+				continue // plain policies have no parameters
+			}
 			p := compile(t, data, format)
 			checked(t, p)
 			if first, second := archive(t, p), archive(t, compile(t, data, format)); !bytes.Equal(first, second) {
