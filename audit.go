@@ -23,6 +23,7 @@ const (
 	ActionRevoked      = "integration.revoked"      // offboarded
 	ActionExpired      = "integration.expired"      // not completed in time
 	ActionAssumed      = "role.assumed"             // credentials were issued, or refused
+	ActionHandedOut    = "credentials.handed_out"   // issued credentials were given to another process
 )
 
 const outcomeOK = "ok"

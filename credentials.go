@@ -39,7 +39,10 @@ type roleSession struct {
 	marked      bool   // with session tags or source identity because verification showed that the role allows them
 }
 
-var _ aws.CredentialsProvider = (*RoleCredentials)(nil)
+var (
+	_ aws.CredentialsProvider = (*RoleCredentials)(nil)
+	_ broker.Source           = (*RoleCredentials)(nil)
+)
 
 // Credentials returns the credentials of a customer's role. AWS is not asked
 // before they are used. Without [ForIntegration] the customer must have one
@@ -252,6 +255,10 @@ func (r *RoleCredentials) Recheck(ctx context.Context) error {
 
 // Status says what is known about the credentials without asking AWS.
 func (r *RoleCredentials) Status() broker.Status { return r.current.Load().handle.Status() }
+
+// Subject says whose credentials these are now and for what; with it they are a
+// [broker.Source], which a [broker.Endpoint] can hand out.
+func (r *RoleCredentials) Subject() broker.Subject { return r.current.Load().handle.Subject() }
 
 // Handle returns the broker's handle that is in use now. It does not follow
 // changes of the record; it is for what answers one request, such as a
