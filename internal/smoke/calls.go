@@ -19,7 +19,7 @@ type call struct {
 	// passed are error codes that only callers get who may do it.
 	passed []string
 	// learn keeps what later calls need. It may be nil.
-	learn func(t *target, body []byte)
+	learn func(t *target, a *answer)
 }
 
 // A target is what calls are about: one resource as one grant sees it.
@@ -36,7 +36,7 @@ type target struct {
 // known is what calls of one grant learned for later ones.
 type known struct {
 	shard, iterator string
-	object          string
+	object, version string      // version of the object
 	keys            []attribute // of a table
 	ciphertext      string
 	algorithm       string // of a signing key
@@ -136,7 +136,7 @@ func jsonCall(action, prefix, version, prefixed string, input func(t *target) ma
 	}}
 }
 
-func (c call) learning(learn func(t *target, body []byte)) call {
+func (c call) learning(learn func(t *target, a *answer)) call {
 	c.learn = learn
 	return c
 }

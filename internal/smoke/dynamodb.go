@@ -46,11 +46,11 @@ var dynamoCalls = &service{
 		}),
 		dynamoCall("DescribeTimeToLive", func(t *target) map[string]any { return map[string]any{"TableName": t.resource} }),
 		streamCall("DescribeStream", func(t *target) map[string]any { return map[string]any{"StreamArn": t.resource, "Limit": 1} }).
-			learning(func(t *target, body []byte) { t.known.shard = field(body, "StreamDescription.Shards.0.ShardId") }),
+			learning(func(t *target, a *answer) { t.known.shard = field(a.body, "StreamDescription.Shards.0.ShardId") }),
 		streamCall("GetShardIterator", func(t *target) map[string]any {
 			return map[string]any{"StreamArn": t.resource, "ShardId": t.known.shardOr(), "ShardIteratorType": "LATEST"}
 		}, "ResourceNotFoundException").
-			learning(func(t *target, body []byte) { t.known.iterator = field(body, "ShardIterator") }),
+			learning(func(t *target, a *answer) { t.known.iterator = field(a.body, "ShardIterator") }),
 		streamCall("GetRecords", func(t *target) map[string]any {
 			return map[string]any{"ShardIterator": t.known.iterator, "Limit": 1}
 		}).unless(needsIterator),
@@ -81,7 +81,7 @@ type attribute struct {
 }
 
 // learnKeys reads the keys of a table and its indexes from its description.
-func learnKeys(t *target, body []byte) {
+func learnKeys(t *target, a *answer) {
 	type schema []struct{ AttributeName, KeyType string }
 	var out struct {
 		Table struct {
@@ -94,7 +94,7 @@ func learnKeys(t *target, body []byte) {
 			}
 		}
 	}
-	if json.Unmarshal(body, &out) != nil {
+	if json.Unmarshal(a.body, &out) != nil {
 		return
 	}
 	forms := map[string]string{}

@@ -9,13 +9,13 @@ var kinesisCalls = &service{
 	calls: []call{
 		kinesisCall("DescribeStreamSummary", func(t *target) map[string]any { return map[string]any{"StreamARN": t.resource} }),
 		kinesisCall("DescribeStream", func(t *target) map[string]any { return map[string]any{"StreamARN": t.resource, "Limit": 1} }).
-			learning(func(t *target, body []byte) { t.known.shard = field(body, "StreamDescription.Shards.0.ShardId") }),
+			learning(func(t *target, a *answer) { t.known.shard = field(a.body, "StreamDescription.Shards.0.ShardId") }),
 		kinesisCall("ListShards", func(t *target) map[string]any { return map[string]any{"StreamARN": t.resource, "MaxResults": 1} }).
-			learning(func(t *target, body []byte) { t.known.shard = field(body, "Shards.0.ShardId") }),
+			learning(func(t *target, a *answer) { t.known.shard = field(a.body, "Shards.0.ShardId") }),
 		kinesisCall("GetShardIterator", func(t *target) map[string]any {
 			return map[string]any{"StreamARN": t.resource, "ShardId": t.known.shardOr(), "ShardIteratorType": "LATEST"}
 		}, "ResourceNotFoundException").
-			learning(func(t *target, body []byte) { t.known.iterator = field(body, "ShardIterator") }),
+			learning(func(t *target, a *answer) { t.known.iterator = field(a.body, "ShardIterator") }),
 		kinesisCall("GetRecords", func(t *target) map[string]any {
 			return map[string]any{"StreamARN": t.resource, "ShardIterator": t.known.iterator, "Limit": 1}
 		}).unless(needsIterator),

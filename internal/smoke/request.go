@@ -51,6 +51,7 @@ type answer struct {
 	code    string // AWS's error code, "" if there is none
 	message string
 	body    []byte // its beginning
+	version string // of the S3 object
 	gateway bool   // API Gateway itself answered with an error
 }
 
@@ -154,7 +155,7 @@ var (
 
 // newAnswer finds the error code in whichever form the service has.
 func newAnswer(response *http.Response, body []byte) *answer {
-	a := &answer{status: response.StatusCode, body: body}
+	a := &answer{status: response.StatusCode, body: body, version: response.Header.Get("X-Amz-Version-Id")}
 	if a.status < 300 {
 		return a
 	}

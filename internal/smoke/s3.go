@@ -23,8 +23,17 @@ var s3Calls = &service{
 			}
 			return r, ""
 		}},
-		s3Call("GetObject", http.MethodGet, nil, "NoSuchKey", "InvalidRange").unless(needsTags),
-		s3Call("GetObjectVersion", http.MethodGet, url.Values{"versionId": {"null"}}, "NoSuchVersion", "NoSuchKey", "InvalidRange").unless(needsTags),
+		s3Call("GetObject", http.MethodGet, nil, "NoSuchKey", "InvalidRange").unless(needsTags).learning(func(t *target, a *answer) {
+			if t.known.version = a.version; a.version == "" && a.status < 300 {
+				t.known.version = "null" // what buckets without versions call theirs
+			}
+		}),
+		s3Call("GetObjectVersion", http.MethodGet, nil, "InvalidRange").unless(func(t *target) string {
+			if t.known.version == "" {
+				return "no object was seen, and of those that do not exist S3 says nothing"
+			}
+			return ""
+		}),
 		s3Call("ListMultipartUploadParts", http.MethodGet, url.Values{"uploadId": {probeName}}, "NoSuchUpload"),
 		s3Call("AbortMultipartUpload", http.MethodDelete, url.Values{"uploadId": {probeName}}, "NoSuchUpload"),
 		s3Call("PutObject", http.MethodPut, nil).writing(),
@@ -46,6 +55,9 @@ func s3Call(operation, method string, query url.Values, passed ...string) call {
 		r := t.s3(method, q)
 		if operation == "GetObject" || operation == "GetObjectVersion" {
 			r.header = map[string]string{"Range": "bytes=0-0"}
+		}
+		if operation == "GetObjectVersion" {
+			r.query.Set("versionId", t.known.version)
 		}
 		if method == http.MethodPut {
 			r.body = []byte("-")
@@ -81,9 +93,9 @@ func escapeKey(key string) string {
 	return strings.Join(parts, "/")
 }
 
-func learnObject(t *target, body []byte) {
+func learnObject(t *target, a *answer) {
 	var out struct{ Contents []struct{ Key string } }
-	if xml.Unmarshal(body, &out) == nil && len(out.Contents) > 0 {
+	if xml.Unmarshal(a.body, &out) == nil && len(out.Contents) > 0 {
 		t.known.object = out.Contents[0].Key
 	}
 }

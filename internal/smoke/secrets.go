@@ -1,9 +1,6 @@
 package smoke
 
-import (
-	"encoding/base64"
-	"strings"
-)
+import "encoding/base64"
 
 // secretCalls are those of Secrets Manager. Values are asked for and thrown away
 // unread. They are never written: a new value would replace one that is in use.
@@ -11,23 +8,20 @@ import (
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Operations.html
 var secretCalls = &service{
 	calls: []call{
-		secretCall("DescribeSecret", func(t *target) map[string]any { return map[string]any{"SecretId": t.secretID()} }),
+		secretCall("DescribeSecret", func(t *target) map[string]any { return map[string]any{"SecretId": t.resource} }),
 		secretCall("GetSecretValue", func(t *target) map[string]any {
-			in := map[string]any{"SecretId": t.secretID()}
+			in := map[string]any{"SecretId": t.resource}
 			if len(t.only.Versions) > 0 {
 				in["VersionStage"] = t.only.Versions[0]
 			}
 			return in
 		}),
 		secretCall("PutSecretValue", nil).unless(func(*target) string { return "a new value would replace the one in use" }),
-		secretCall("ListSecretVersionIds", func(t *target) map[string]any { return map[string]any{"SecretId": t.secretID()} }),
-		secretCall("GetResourcePolicy", func(t *target) map[string]any { return map[string]any{"SecretId": t.secretID()} }),
+		secretCall("ListSecretVersionIds", func(t *target) map[string]any { return map[string]any{"SecretId": t.resource} }),
+		secretCall("GetResourcePolicy", func(t *target) map[string]any { return map[string]any{"SecretId": t.resource} }),
 	},
 	others: []string{"secretsmanager:GetSecretValue", "secretsmanager:ListSecretVersionIds"},
 }
-
-// secretID is the ARN, without the six characters if they are not known.
-func (t *target) secretID() string { return strings.TrimSuffix(t.resource, "-??????") }
 
 func secretCall(operation string, input func(t *target) map[string]any) call {
 	return jsonCall("secretsmanager:"+operation, "secretsmanager", "1.1", "secretsmanager", input)
@@ -40,11 +34,11 @@ func secretCall(operation string, input func(t *target) map[string]any) call {
 var kmsCalls = &service{
 	calls: []call{
 		kmsCall("DescribeKey", func(t *target) map[string]any { return map[string]any{"KeyId": t.resource} }).
-			learning(func(t *target, body []byte) { t.known.algorithm = field(body, "KeyMetadata.SigningAlgorithms.0") }),
+			learning(func(t *target, a *answer) { t.known.algorithm = field(a.body, "KeyMetadata.SigningAlgorithms.0") }),
 		kmsCall("GetPublicKey", func(t *target) map[string]any { return map[string]any{"KeyId": t.resource} }, "UnsupportedOperationException"),
 		kmsCall("GenerateDataKeyWithoutPlaintext", func(t *target) map[string]any {
 			return map[string]any{"KeyId": t.resource, "KeySpec": "AES_256"}
-		}).learning(func(t *target, body []byte) { t.known.ciphertext = field(body, "CiphertextBlob") }),
+		}).learning(func(t *target, a *answer) { t.known.ciphertext = field(a.body, "CiphertextBlob") }),
 		kmsCall("GenerateDataKey", func(t *target) map[string]any {
 			return map[string]any{"KeyId": t.resource, "KeySpec": "AES_256", "DryRun": true}
 		}, dryRun),

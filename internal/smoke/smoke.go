@@ -259,7 +259,7 @@ func (y *trying) once(ctx context.Context, a *Attempt, pattern string, of *grant
 	}
 	y.judge(a, answer, c)
 	if a.Outcome == Allowed && c.learn != nil && a.Case == "declared" {
-		c.learn(t, answer.body)
+		c.learn(t, answer)
 	}
 }
 

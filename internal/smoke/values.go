@@ -42,6 +42,9 @@ func (y *trying) concreteOf(ctx context.Context, text string, of *grant.Trial) (
 			value = given
 		} else if arn := y.physical(ctx, of); arn != "" {
 			value = arn
+		} else if missing == "" {
+			// A partial ARN is looked up in the caller's own account.
+			missing = fmt.Sprintf("the six characters at the end of its ARN are not known: give the ARN with --value %s.%s=…", of.Given.Resource, of.Stage)
 		}
 	}
 	if given := y.given(of.Given.Resource, of.Stage); strings.HasSuffix(value, "/stream/*") && strings.Contains(given, "/stream/") {

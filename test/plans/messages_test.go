@@ -1,6 +1,7 @@
 package plans
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -70,20 +71,48 @@ func TestTopic(t *testing.T) {
 	arn := func(stage string) *string {
 		return aws.String("arn:aws:sns:us-east-1:" + owners[stage] + ":" + stage + "-news")
 	}
+	mine := func(stage string) string {
+		return "arn:aws:sqs:us-east-1:" + map[string]string{"alpha": consumerT, "prod": consumerP}[stage] + ":mine"
+	}
 	(&kindTest{
 		manifest: `
 resources:
   news: {kind: sns-topic, name: "{stage}-news", create: {}}
 grants:
-  - {name: news, consumer: bi, resource: news, access: [publish]}
+  - {name: publish, consumer: bi, resource: news, access: publish}
+  - {name: subscribe, consumer: bi, resource: news, access: subscribe, only: {protocols: [sqs]}}
 `,
-		use: func(t *testing.T, _ *deployment, c aws.Config, stage string) error {
-			_, err := sns.NewFromConfig(c).Publish(t.Context(), &sns.PublishInput{TopicArn: arn(stage), Message: aws.String("hello")})
-			return err
+		prepare: func(t *testing.T, d *deployment, _ aws.Config, stage string) {
+			queue := mine(stage)
+			client := sqs.NewFromConfig(d.box.Account(strings.Split(queue, ":")[4]).Config())
+			if _, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("mine"), Attributes: map[string]string{
+				"Policy": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":"` + queue + `","Condition":{"ArnEquals":{"aws:SourceArn":"` + *arn(stage) + `"}}}]}`,
+			}}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		use: func(t *testing.T, d *deployment, c aws.Config, stage string) error {
+			client := sns.NewFromConfig(c)
+			if _, err := client.Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: arn(stage), Protocol: aws.String("sqs"), Endpoint: aws.String(mine(stage))}); err != nil {
+				return err
+			}
+			if _, err := client.Publish(t.Context(), &sns.PublishInput{TopicArn: arn(stage), Message: aws.String("hello")}); err != nil {
+				return err
+			}
+			account := strings.Split(mine(stage), ":")[4]
+			out, err := sqs.NewFromConfig(d.box.Account(account).Config()).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("https://sqs.us-east-1.amazonaws.com/" + account + "/mine")})
+			if err != nil || len(out.Messages) != 1 || !strings.Contains(*out.Messages[0].Body, "hello") {
+				t.Errorf("the consumer's queue got %v, %v", out, err)
+			}
+			return nil
 		},
 		others: map[string]func(*testing.T, *deployment, aws.Config, string) error{
-			"subscribing": func(t *testing.T, _ *deployment, c aws.Config, stage string) error {
-				_, err := sns.NewFromConfig(c).Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: arn(stage), Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:us-east-1:333333333333:mine")})
+			"another protocol": func(t *testing.T, _ *deployment, c aws.Config, stage string) error {
+				_, err := sns.NewFromConfig(c).Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: arn(stage), Protocol: aws.String("lambda"), Endpoint: aws.String("arn:aws:lambda:us-east-1:333333333333:function:mine")})
+				return err
+			},
+			"changing the topic": func(t *testing.T, _ *deployment, c aws.Config, stage string) error {
+				_, err := sns.NewFromConfig(c).SetTopicAttributes(t.Context(), &sns.SetTopicAttributesInput{TopicArn: arn(stage), AttributeName: aws.String("DisplayName"), AttributeValue: aws.String("x")})
 				return err
 			},
 		},

@@ -145,6 +145,50 @@ grants:
 	}
 }
 
+// With nothing but the role's own credentials, as in its function, what has a
+// name is tried: but not
+// a secret, whose last six characters nobody told.
+func TestProbeWithTheRoleAlone(t *testing.T) {
+	for name, resource := range map[string]string{
+		"bucket": `{kind: s3-bucket, name: "{app}-x-{stage}", create: {}}`,
+		"stream": `{kind: kinesis-stream, name: "{stage}-x", create: {ShardCount: 1}}`,
+		"topic":  `{kind: sns-topic, name: "{stage}-x", create: {}}`,
+		"table":  `{kind: dynamodb-table, name: "{stage}-x", create: {BillingMode: PAY_PER_REQUEST, AttributeDefinitions: [{AttributeName: n, AttributeType: N}, {AttributeName: b, AttributeType: B}], KeySchema: [{AttributeName: n, KeyType: HASH}, {AttributeName: b, KeyType: RANGE}]}}`,
+	} {
+		access := map[string]string{"topic": "subscribe", "table": "[read, write]", "bucket": "[read, write, delete]"}[name]
+		if access == "" {
+			access = "read"
+		}
+		d, roles := deployed(t, sandbox.Options{}, parties+`
+resources:
+  x: `+resource+`
+grants:
+  - {name: x, consumer: bi, resource: x, access: `+access+`}
+`)
+		if r := d.run(roles[consumerT], nil); r.Verdict() != smoke.Allowed || r.Count(smoke.Refused, smoke.Refused) < 2 && name != "topic" {
+			t.Errorf("%s: %s\n%s", name, r.Verdict(), told(r))
+		}
+	}
+}
+
+func TestProbeNeedsTheARNOfASecret(t *testing.T) {
+	d, roles := deployed(t, sandbox.Options{}, parties+`
+resources:
+  key: {kind: kms-key, create: {}}
+  db: {kind: secret, name: "{stage}/db", encryption: key, create: {GenerateSecretString: {}}}
+grants:
+  - {name: db, consumer: bi, resource: db, access: read}
+`)
+	r := d.run(roles[consumerT], nil)
+	if a := find(r, "secretsmanager:GetSecretValue", "declared"); r.Verdict() != smoke.Inconclusive || !strings.Contains(a.Reason, "--value db.alpha=") {
+		t.Errorf("%s %q", r.Verdict(), a.Reason)
+	}
+	values := map[string]string{"db.alpha": d.resource("db", "alpha"), "db.prod": d.resource("db", "prod")}
+	if r := d.run(roles[consumerT], func(o *smoke.Options) { o.Values = values }); r.Verdict() != smoke.Allowed || r.Count(smoke.Refused, smoke.Refused) != 2 {
+		t.Error(told(r))
+	}
+}
+
 // Faults of AWS are tried again, and otherwise inconclusive: no pass and no
 // finding.
 func TestProbeAndFaults(t *testing.T) {
