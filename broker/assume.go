@@ -23,12 +23,15 @@ type answer struct {
 func (b *Broker) assume(ctx context.Context, h *Handle, in *sts.AssumeRoleInput, caller aws.Credentials, t *ticket, renewing bool) answer {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	now := b.clock.now()
-	first, probe := b.acquire(now, nil)
-	if first == nil {
-		return answer{verdict: verdict{code: CodeUnavailable, text: "every region is down"}}
+	first, probe := t.region, t.probe
+	t.region = nil
+	if first == nil { // it was used; this call is decided on and made even if the budget is spent
+		now := b.clock.now()
+		if first, probe = b.acquire(now, nil); first == nil {
+			return answer{verdict: verdict{code: CodeUnavailable, text: "every region is down"}}
+		}
+		first.spend(now)
 	}
-	t.use(first, now)
 	answers := make(chan answer, 2) // so that who is not waited for can end
 	c := call{in: in, caller: caller, renewing: renewing, answers: answers}
 	b.flying.Add(1)
@@ -54,7 +57,11 @@ func (b *Broker) assume(ctx context.Context, h *Handle, in *sts.AssumeRoleInput,
 	for pending > 0 {
 		select {
 		case <-hedge.C:
-			second(true)
+			// When everything is slow, it is not a request that hangs, and more
+			// of them would not help.
+			if b.hedges.take(b.clock.now()) {
+				second(true)
+			}
 		case a := <-answers:
 			pending--
 			if !a.region.home && (a.verdict.code == CodeRefused || a.verdict.code == CodeInvalidRequest && !a.verdict.duration) {
@@ -107,6 +114,10 @@ func (b *Broker) call(ctx context.Context, c call, r *region, probe bool) {
 		} else {
 			b.reportRegion(r, now, probe, v.code, took)
 		}
+	} else if took > attemptTime+attemptTime/4 {
+		// The time limit itself came late: this process did not get to run, which
+		// says nothing about the region.
+		r.abandon(probe)
 	} else {
 		if err == nil {
 			if date, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok {

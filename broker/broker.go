@@ -51,7 +51,8 @@ type Config struct {
 	// CustomerRate limits the calls of STS for one integration: Burst at once
 	// and one every Every after that; 10 and 5 s if zero.
 	CustomerRate Rate
-	// MaxConcurrent limits the calls of STS under way, 256 if 0.
+	// MaxConcurrent limits the calls of STS under way, 64 if 0, which is 300 a
+	// second of 200 ms each.
 	MaxConcurrent int
 
 	// CoarseClock, if not 0, lets the hot path read a clock that is this old at
@@ -107,6 +108,7 @@ type Broker struct {
 	base      *aws.CredentialsCache
 	regions   []*region // home first
 	customers *customerBudget
+	hedges    hedgeBudget
 	fleet     fleet
 	shards    [shards]shard
 	schedule  *schedule
@@ -159,6 +161,7 @@ func New(config Config) (*Broker, error) {
 		customers: newCustomerBudget(config.CustomerRate),
 		schedule:  newSchedule(),
 	}
+	b.hedges.perSecond = config.MaxPerSecond / 10
 	b.random.Rand = rand.New(rand.NewChaCha8([32]byte(seed[16:])))
 	b.clock.source, b.clock.elapsed = config.Now, elapsed
 	b.clock.settle()

@@ -90,3 +90,19 @@ func (p *pace) succeeded(now int64) {
 		p.current, p.changed = min(p.limit, p.current+p.limit/100), now
 	}
 }
+
+// hedgeBudget limits the second calls that are made because the first takes
+// long.
+type hedgeBudget struct {
+	mu sync.Mutex
+	bucket
+	perSecond float64
+}
+
+const hedgeBurst = 20
+
+func (h *hedgeBudget) take(now int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.bucket.take(now, h.perSecond, hedgeBurst) == 0
+}

@@ -188,7 +188,7 @@ func checkedConfig(c Config) (Config, error) {
 		c.CustomerRate = Rate{Burst: 10, Every: 5 * time.Second}
 	}
 	if c.MaxConcurrent == 0 {
-		c.MaxConcurrent = 256
+		c.MaxConcurrent = 64
 	}
 	switch {
 	case !(c.MaxPerSecond >= 1):

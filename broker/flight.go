@@ -13,31 +13,25 @@ import (
 	"github.com/crossaccount/crossaccount/iam/reference"
 )
 
-// A ticket is a token of a region's budget that was taken for a flight before
-// it is known whether it needs one.
-type ticket struct{ region *region }
-
-// use takes the token for a call to the region, or another one. A call that was
-// decided on is made even if there is none: it had a token, for another region.
-func (t *ticket) use(r *region, now int64) {
-	if t.region == r {
-		t.region = nil
-		return
-	}
-	r.spend(now)
+// A ticket is the right to one call to a region: a token of its budget, and what
+// its breaker lets through. It is taken before it is known whether a flight
+// needs one.
+type ticket struct {
+	region *region // nil: none, or it was used
+	probe  bool    // of the breaker
 }
 
 func (t *ticket) handBack() {
 	if t.region != nil {
 		t.region.refund()
+		t.region.abandon(t.probe)
 	}
 }
 
 // fly runs the entry's flight. It is a goroutine.
-func (b *Broker) fly(h *Handle, budget *region) {
+func (b *Broker) fly(h *Handle, t ticket) {
 	defer b.flying.Done()
 	defer b.schedule.landed()
-	t := ticket{budget}
 	defer t.handBack()
 	sh := b.shardOf(h.key)
 	sh.Lock()

@@ -107,7 +107,8 @@ func live(t *testing.T, withdrawn broker.Withdrawal, history []step) string {
 			return "credentials that were invalidated"
 		case err != nil && held && (withdrawn != broker.Stop || broker.CodeOf(err) != broker.CodeWithdrawn || !refusedTwice()):
 			return fmt.Sprintf("%v, with credentials valid for %s", err, time.Until(expires))
-		case held && !lasting && asked.Before(expires.Add(-61*time.Second)) && waited > 0 && err == nil:
+		case held && !lasting && asked.Before(expires.Add(-61*time.Second)) && waited > 0 && err == nil &&
+			(withdrawn != broker.Stop || !refusedTwice()):
 			return fmt.Sprintf("waited %s with credentials valid for %s", waited, time.Until(expires))
 		case waited > 4*time.Second:
 			return fmt.Sprintf("waited %s", waited)

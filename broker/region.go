@@ -35,10 +35,18 @@ func (r *region) refund() {
 	r.pace.give()
 }
 
-func (r *region) ready(now int64) bool {
+// readyIn returns how soon the region will be up. Of one that is being tried
+// that is not known.
+func (r *region) readyIn(now int64) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.breaker.ready(now)
+	switch {
+	case r.breaker.ready(now):
+		return 0
+	case r.breaker.probing:
+		return attemptTime
+	}
+	return time.Duration(r.breaker.openUntil - now)
 }
 
 func (r *region) acquire(now int64) (probe, ok bool) {
@@ -90,14 +98,13 @@ func (r *region) hedgeAfter() time.Duration {
 	return max(minHedge, 3*r.p99)
 }
 
-// preferred returns the first region that is up, or nil.
-func (b *Broker) preferred(now int64) *region {
+// readyIn returns how soon a region will be up, 0 if one is.
+func (b *Broker) readyIn(now int64) time.Duration {
+	soonest := breakerLast
 	for _, r := range b.regions {
-		if r.ready(now) {
-			return r
-		}
+		soonest = min(soonest, r.readyIn(now))
 	}
-	return nil
+	return soonest
 }
 
 // acquire claims a call to the first region that is up, leaving out one.

@@ -260,3 +260,57 @@ func TestRenewalsSpread(t *testing.T) {
 		}
 	})
 }
+
+// While every region is down, what nobody waits for stays in the queue, and does
+// not fail by the thousand.
+func TestPrewarmThroughAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sts := newFake(t)
+		sts.always(down)
+		c := sts.config()
+		c.MaxPerSecond = 20
+		b := start(t, c)
+		var all []broker.Request
+		for i := range 100 {
+			all = append(all, access(fmt.Sprint("customer-", i)))
+		}
+		done := make(chan error)
+		go func() { done <- b.Prewarm(t.Context(), all) }()
+		time.Sleep(20 * time.Second)
+		if n := sts.count(); n > 15 {
+			t.Errorf("%d calls while the region was down", n)
+		}
+		asked := time.Now()
+		fails(t, handle(t, b, access("urgent")), broker.CodeUnavailable)
+		if waited := time.Since(asked); waited > 0 {
+			t.Errorf("who waits was told after %s", waited)
+		}
+		sts.do(granted)
+		if err := <-done; err == nil {
+			t.Error("the first ones did not fail")
+		}
+		if s := b.Stats(); s.Warm < 85 {
+			t.Errorf("%d of 100 are warm", s.Warm)
+		}
+	})
+}
+
+// When everything is slow, second calls are rare.
+func TestHedgesAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sts := newFake(t)
+		sts.always(reply{after: 600 * time.Millisecond})
+		c := sts.config()
+		b := start(t, c)
+		var all []broker.Request
+		for i := range 1000 {
+			all = append(all, access(fmt.Sprint("customer-", i)))
+		}
+		if err := b.Prewarm(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		if n := sts.count(); n > 1100 {
+			t.Errorf("%d calls for 1000 sessions", n)
+		}
+	})
+}

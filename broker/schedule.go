@@ -148,10 +148,12 @@ func (s *schedule) next() (due int64, ok bool) {
 	return 0, false
 }
 
-func (s *schedule) readyEntries() int {
+// urgent reports whether the first entry that is ready has a caller waiting.
+func (s *schedule) urgent() (urgent, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.queues[ready])
+	l := s.queues[ready]
+	return len(l) > 0 && l[0].due < 0, len(l) > 0
 }
 
 func (s *schedule) wake() {
@@ -162,7 +164,7 @@ func (s *schedule) wake() {
 }
 
 // Priorities of the calls that wait for the budget. Renewals have the time at
-// which the session expires; the others come before or after.
+// which the session expires; the others come before, with less than 0, or after.
 func beforeAll(now int64) int64 { return now - math.MaxInt64/2 - int64(24*time.Hour) }
 func waitedFor(now int64) int64 { return now - math.MaxInt64/2 }
 func atLeisure(now int64) int64 { return now + int64(24*time.Hour) }
@@ -201,24 +203,31 @@ func (b *Broker) run(ctx context.Context) {
 // dispatch starts as many calls as the budget allows, most urgent first, and
 // returns how long to wait for more of it.
 func (b *Broker) dispatch(now int64) time.Duration {
-	for b.schedule.readyEntries() > 0 {
-		r := b.preferred(now)
-		if r != nil {
-			if wait := r.spend(now); wait > 0 {
+	for {
+		urgent, ok := b.schedule.urgent()
+		if !ok {
+			return oversleep
+		}
+		t := ticket{}
+		t.region, t.probe = b.acquire(now, nil)
+		if t.region == nil && !urgent {
+			// Every region is down. Only those who wait are told so.
+			return max(b.readyIn(now), time.Millisecond)
+		}
+		if t.region != nil {
+			if wait := t.region.spend(now); wait > 0 {
+				t.region.abandon(t.probe)
 				return wait
 			}
 		}
 		h := b.schedule.popReady(b.config.MaxConcurrent)
 		if h == nil {
-			if r != nil {
-				r.refund()
-			}
-			break // a call that ends wakes us
+			t.handBack()
+			return oversleep // a call that ends wakes us
 		}
 		b.flying.Add(1)
-		go b.fly(h, r)
+		go b.fly(h, t)
 	}
-	return oversleep
 }
 
 // tick keeps the coarse clock. It is a goroutine of its own so that a long

@@ -117,10 +117,11 @@ func TestRestartFromSnapshot(t *testing.T) {
 		return b
 	}
 	store := broker.NewMemoryStore(nil)
-	warm(store)
-	if n := fake.count(); n != customers {
-		t.Fatalf("%d calls, want %d", n, customers)
+	// On a busy machine a call may take so long that a second one is made.
+	if n := warm(store).Stats().Issued; n != customers {
+		t.Fatalf("%d sessions were issued, want %d", n, customers)
 	}
+	fake.count()
 	if n, err := store.WriteSnapshot(path); n != customers || err != nil {
 		t.Fatal(n, err)
 	}
