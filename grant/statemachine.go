@@ -36,8 +36,9 @@ func stateMachine() *kind {
 			"Both state machines are in one region: Step Functions does not reach other regions with another account's role.",
 			"Express workflows are run with aws-sdk:sfn:startSyncExecution; startExecution.sync cannot run them.",
 			"A function behind a resource policy is the other way to do this: one more piece of code to own, with its own errors and costs, but a single point of entry, and the caller keeps its own permissions.",
-			"A role in Credentials may be chosen at run time (RoleArn.$). The consumer's role can then still assume only the roles that its grants name.",
-			"What a workflow passes on is in its execution history: keep secrets out of it, and switch the logging of execution data off.",
+			"A role in Credentials may be chosen at run time (RoleArn.$). The consumer's role can then still assume only the roles that its grants name, and permissions that would let it assume others are refused.",
+			"startSyncExecution succeeds also if the workflow it ran does not: the caller must look at Status.",
+			"A Standard workflow keeps what it passes on in its history for 90 days, however its logging is set. What handles secrets should be an Express workflow, with execution data left out of its logs.",
 		},
 	}
 }
