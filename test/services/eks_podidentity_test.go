@@ -334,8 +334,12 @@ func TestPodIdentityAssociationsAreChecked(t *testing.T) {
 			t.Errorf("%s: %v, want %s", test.name, err, test.want)
 		}
 	}
+	_, err := b.associate(func(in *eks.CreatePodIdentityAssociationInput) { in.RoleArn = &foreign })
+	if err == nil || !strings.Contains(err.Error(), "Cross-account pass role is not allowed.") {
+		t.Errorf("role of another account: %v", err)
+	}
 	b.mustAssociate(nil)
-	_, err := b.associate(nil)
+	_, err = b.associate(nil)
 	wantCode(t, err, "ResourceInUseException")
 
 	// Passing the role needs iam:PassRole to EKS's Pod Identity.
@@ -429,12 +433,24 @@ func TestEKSClustersAndAssociations(t *testing.T) {
 	wantCode(t, err, "AccessDeniedException")
 
 	token := b.token(nil)
+	irsa := serviceAccountToken(t, b.box, sandbox.ServiceAccount{Cluster: b.cluster, Namespace: "reports", Name: "reader"})
+	described, err := b.eks.DescribeCluster(ctx, &eks.DescribeClusterInput{Name: aws.String("live")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer := *described.Cluster.Identity.Oidc.Issuer
+	newProvider(t, b.box, owner, issuer, "sts.amazonaws.com")
+	trusting := b.box.Account(owner).Role("trusting", federatedTrust("arn:aws:iam::"+owner+":oidc-provider/"+strings.TrimPrefix(issuer, "https://"), "{}"), nil)
+	_, err = assumeWith(b.box, trusting, irsa)
+	wantCode(t, err, "")
 	if _, err := b.eks.DeleteCluster(ctx, &eks.DeleteClusterInput{Name: aws.String("live")}); err != nil {
 		t.Fatal(err)
 	}
 	if _, refused := askAgent(t, b.box, b.node, "live", token); refused != "ResourceNotFoundException" {
 		t.Errorf("after the cluster was deleted: %s", refused)
 	}
+	_, err = assumeWith(b.box, trusting, irsa)
+	wantCode(t, err, "InvalidIdentityToken")
 	if _, err := b.box.ServiceAccountToken(sandbox.ServiceAccount{Cluster: b.cluster, Namespace: "reports", Name: "reader"}); err == nil {
 		t.Error("a token of a cluster that was deleted")
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -124,8 +125,12 @@ func (i *testIssuer) claims() map[string]any {
 // sign makes a token by an algorithm; "none" has no signature, and HS256 takes
 // the public key for a secret, as an old attack does.
 func (i *testIssuer) sign(algorithm, kid string, claims map[string]any) string {
+	return i.signWith(map[string]any{"alg": algorithm, "kid": kid, "typ": "JWT"}, claims)
+}
+
+func (i *testIssuer) signWith(head, claims map[string]any) string {
 	encode := base64.RawURLEncoding.EncodeToString
-	header, err := json.Marshal(map[string]any{"alg": algorithm, "kid": kid, "typ": "JWT"})
+	header, err := json.Marshal(head)
 	if err != nil {
 		panic(err)
 	}
@@ -136,7 +141,10 @@ func (i *testIssuer) sign(algorithm, kid string, claims map[string]any) string {
 	signed := encode(header) + "." + encode(payload)
 	sum := sha256.Sum256([]byte(signed))
 	var signature []byte
-	switch algorithm {
+	switch head["alg"] {
+	case "RS384":
+		sum := sha512.Sum384([]byte(signed))
+		signature, err = rsa.SignPKCS1v15(nil, i.rsa, crypto.SHA384, sum[:])
 	case "RS256":
 		signature, err = rsa.SignPKCS1v15(nil, i.rsa, crypto.SHA256, sum[:])
 	case "ES256":
