@@ -61,6 +61,10 @@ type Options struct {
 	// that there is none.
 	SetupPage func() string
 
+	// HandOutCredentials lets operators get credentials of customers' roles. Without
+	// it an operator token is not worth any customer's access.
+	HandOutCredentials bool
+
 	// Ready is asked by /readyz besides the storage; nil means always ready.
 	Ready func(context.Context) error
 }
@@ -175,6 +179,10 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *Problem {
 		return problem
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	if r.URL.Path == credentialsPath {
+		h.mux.ServeHTTP(w, r)
+		return nil
+	}
 	return h.answers.serve(w, r, principal, body, h.mux)
 }
 

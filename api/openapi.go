@@ -19,6 +19,9 @@ import (
 	"github.com/crossaccount/crossaccount"
 )
 
+// tagAccess marks the routes that use customers' roles.
+const tagAccess = "access"
+
 const (
 	jsonType   = "application/json"
 	scriptType = "text/x-shellscript; charset=utf-8"
@@ -110,6 +113,16 @@ func (h *Handler) routes() error {
 		description: "The exception from the rule that we make external IDs, for operators only. The role is not in use until it was verified and completed.",
 	}, h.importRole)
 	register(r, route{
+		id: "get-credentials", method: http.MethodPost, path: credentialsPath, tag: tagAccess,
+		summary:     "Get credentials of a customer's role",
+		description: "For operators only, over TLS or from the server's machine, and only if the server is set up so (operator_credentials). The credentials last for at least 15 minutes unless AWS gives shorter ones. Every call is audited. Answers are never kept: an idempotency key has no effect here.",
+	}, h.handOut)
+	register(r, route{
+		id: "get-identity", method: http.MethodGet, path: "/v1/identity", tag: tagAccess,
+		summary:     "Ask AWS who we are, or who we are in a customer's account",
+		description: "For operators only. The answer has nothing secret.",
+	}, h.identity)
+	register(r, route{
 		id: "get-template", method: http.MethodGet, path: "/v1/template", tag: onboarding,
 		summary: "The stack that customers create",
 		content: map[string]*huma.MediaType{
@@ -173,6 +186,9 @@ func (r *route) problems() []int {
 	}
 	if strings.Contains(r.path, "{id}") {
 		statuses = append(statuses, http.StatusNotFound)
+	}
+	if r.tag == tagAccess { // the customer has no integration, several, or one that AWS refuses
+		statuses = append(statuses, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity)
 	}
 	slices.Sort(statuses)
 	return slices.Compact(statuses)

@@ -25,6 +25,7 @@ const (
 	CodeNotReady         crossaccount.Code = "not_ready"              // the server starts, stops or has no storage; retryable
 	CodeInterrupted      crossaccount.Code = "interrupted"            // the process that verified has ended; retryable
 	CodeNoSetupPage      crossaccount.Code = "no_setup_page"          // the server has no public URL for setup links
+	CodeNotHandedOut     crossaccount.Code = "not_handed_out"         // the server does not hand out credentials to operators
 	CodeInternal         crossaccount.Code = "internal"               // a fault of ours
 )
 
@@ -42,6 +43,8 @@ func StatusOf(code crossaccount.Code) int {
 		return http.StatusRequestTimeout
 	case CodeKeyInUse, CodeNoSetupPage:
 		return http.StatusConflict
+	case CodeNotHandedOut:
+		return http.StatusForbidden
 	case CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
 	case CodeMediaType:

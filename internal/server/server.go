@@ -286,11 +286,12 @@ func (s *Server) Handler() http.Handler { return s.site }
 func (s *Server) Local() (*api.Client, error) {
 	handler, err := api.New(s.client, api.Options{
 		Authenticate: api.Trusting(), Logger: s.log, Answers: s.store, Encryptor: s.encryptor, SetupPage: setupPage(s.publicURL),
+		HandOutCredentials: true, // whoever has the database and its keys has them anyway
 	})
 	if err != nil {
 		return nil, err
 	}
-	return api.NewClient("http://local", api.WithHTTPClient(&http.Client{Transport: inProcess{handler}}))
+	return api.NewClient("https://local", api.WithHTTPClient(&http.Client{Transport: inProcess{handler}}))
 }
 
 // Close closes the database. It may be called again.
