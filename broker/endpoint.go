@@ -94,9 +94,9 @@ var _ Source = (*Handle)(nil)
 // # Errors
 //
 // They have the SDKs' form, {"code": …, "message": …}, and the same with capitals,
-// as the SDK for JavaScript reads it. Those that a retry cannot
-// mend have a status of 400 to 404; 429 and 503, which SDKs retry, have a
-// Retry-After header if it is known how long.
+// as the SDK for JavaScript reads it. Those that a retry cannot mend have a status
+// of 400 to 405; 429 and 503, which SDKs retry, have a Retry-After header if it is
+// known how long.
 //
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
 type Endpoint struct {
@@ -331,19 +331,20 @@ func (e *Endpoint) authenticate(r *http.Request, now time.Time) *token {
 type Outcome int
 
 const (
-	// Served: credentials were handed out.
+	// Served means that credentials were handed out.
 	Served Outcome = iota
-	// Guarded: the request was not one of an SDK.
+	// Guarded means that the request was not one of an SDK.
 	Guarded
-	// Unauthorized: it had no valid token.
+	// Unauthorized means that it had no valid token.
 	Unauthorized
-	// Limited: its token asked too often.
+	// Limited means that its token asked too often.
 	Limited
-	// Forbidden: its token is not for what it asked, or there is no such thing.
+	// Forbidden means that its token is not for what it asked, or that there is no
+	// such thing.
 	Forbidden
-	// Refused: AWS refuses, or the integration is no longer in use.
+	// Refused means that AWS refuses, or that the integration is no longer in use.
 	Refused
-	// Unavailable: there are no credentials now.
+	// Unavailable means that there are no credentials now.
 	Unavailable
 
 	outcomes = int(Unavailable) + 1

@@ -45,7 +45,8 @@ const (
 // are retrieved for every request with the request's context, therefore one that
 // is tried again is signed again, with a new date and with the credentials of
 // then. There are no retries here, and clocks are not corrected: AWS refuses
-// signatures that are more than five minutes off.
+// signatures that are more than five minutes off. A [Handle] is told when AWS says
+// that its credentials have expired, so that the next attempt has others.
 //
 // The body is part of the signature. It is read twice if it can be: by
 // [http.Request.GetBody], or by seeking. One that can be read only once is held
@@ -108,7 +109,7 @@ func (t *SigningTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if redirectedElsewhere(r) {
 		return base.RoundTrip(r)
 	}
-	signed, err := t.sign(r)
+	signed, accessKeyID, err := t.sign(r)
 	if err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close() // as every RoundTripper must; err says more
@@ -118,8 +119,25 @@ func (t *SigningTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := base.RoundTrip(signed)
 	if response != nil {
 		response.Request = r
+		t.invalidate(response, accessKeyID)
 	}
 	return response, err
+}
+
+// invalidate tells the provider, if it wants to know, that AWS did not accept its
+// credentials.
+//
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+func (t *SigningTransport) invalidate(response *http.Response, accessKeyID string) {
+	provider, ok := t.Credentials.(interface{ Invalidate(accessKeyID string) })
+	if !ok || response.StatusCode != http.StatusForbidden {
+		return
+	}
+	kind, _, _ := strings.Cut(response.Header.Get("X-Amzn-Errortype"), ":")
+	switch kind {
+	case "ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId":
+		provider.Invalidate(accessKeyID)
+	}
 }
 
 // redirectedElsewhere reports whether the request follows a redirect and not all
@@ -134,33 +152,34 @@ func redirectedElsewhere(r *http.Request) bool {
 	return false
 }
 
-// sign returns a signed copy of the request, whose body is not read yet.
-func (t *SigningTransport) sign(r *http.Request) (*http.Request, error) {
+// sign returns a signed copy of the request, whose body is not read yet, and
+// whose credentials signed it.
+func (t *SigningTransport) sign(r *http.Request) (signed *http.Request, accessKeyID string, err error) {
 	if err := t.check(r); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	credentials, err := t.Credentials.Retrieve(r.Context())
 	if err != nil {
-		return nil, fmt.Errorf("broker: cannot sign the request without credentials: %w", err)
+		return nil, "", fmt.Errorf("broker: cannot sign the request without credentials: %w", err)
 	}
-	signed := r.Clone(r.Context())
+	signed = r.Clone(r.Context())
 	signed.Header.Del("X-Amz-Security-Token") // of other credentials
 	if storage(t.Service) {
 		escapeKey(signed.URL)
 	}
 	hash, err := t.payload(signed)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if hash == unsignedPayload || storage(t.Service) {
 		signed.Header.Set("X-Amz-Content-Sha256", hash)
 	}
 	query := escapeQuery(signed.URL.RawQuery)
 	if err := t.signer().SignHTTP(r.Context(), credentials, signed, hash, t.Service, t.Region, t.now()); err != nil {
-		return nil, fmt.Errorf("broker: cannot sign the request: %w", err)
+		return nil, "", fmt.Errorf("broker: cannot sign the request: %w", err)
 	}
 	signed.URL.RawQuery = query // in the caller's order; the signer sorts even the values of one name
-	return signed, nil
+	return signed, credentials.AccessKeyID, nil
 }
 
 // escapeQuery escapes a query as signatures are computed from it, with a space as

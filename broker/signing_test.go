@@ -423,6 +423,43 @@ func TestSigningTransportSignsAgain(t *testing.T) {
 	}
 }
 
+// A telling provider notes what it is told.
+type telling struct {
+	sequence
+	told []string
+}
+
+func (p *telling) Invalidate(accessKeyID string) { p.told = append(p.told, accessKeyID) }
+
+func TestSigningTransportInvalidates(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		kind   string
+		want   int
+	}{
+		{403, "ExpiredTokenException", 1},
+		{403, "UnrecognizedClientException:http://internal.amazon.com/", 1},
+		{403, "AccessDeniedException", 0},
+		{403, "", 0},
+		{200, "ExpiredTokenException", 0},
+	} {
+		base := &recorded{answer: func(r *http.Request) *http.Response {
+			response := answerWith(r, test.status, "")
+			response.Header.Set("X-Amzn-Errortype", test.kind)
+			return response
+		}}
+		provider := &telling{}
+		response, err := broker.NewSigningTransport(base, provider, "execute-api", "us-east-1").RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if len(provider.told) != test.want || test.want == 1 && provider.told[0] != "ASIA1" {
+			t.Errorf("%d %s: the provider was told %v", test.status, test.kind, provider.told)
+		}
+	}
+}
+
 func TestSigningTransportLeavesLatticeBodiesUnsigned(t *testing.T) {
 	base := &recorded{}
 	transport := broker.NewSigningTransport(base, someCredentials, "vpc-lattice-svcs", "us-east-1")

@@ -273,21 +273,25 @@ func (s *DirectoryStore) locked(ctx context.Context, key Key, do func() error) e
 	return do()
 }
 
-// lockFile makes a file if there is none and waits for its lock.
+// lockFile makes a file if there is none and waits for its lock, if the system has
+// locks.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	unlock = func() { _ = file.Close() }
-	for canLock {
+	if !canLock {
+		return unlock, nil
+	}
+	for {
 		held, err := tryLock(file)
 		if err != nil {
 			unlock()
 			return nil, err
 		}
 		if held {
-			break
+			return unlock, nil
 		}
 		wait := time.NewTimer(lockInterval)
 		select {
@@ -298,7 +302,6 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		case <-wait.C:
 		}
 	}
-	return unlock, nil
 }
 
 func remove(path string) error {
