@@ -90,8 +90,11 @@ func run(ctx context.Context, out io.Writer) error {
 			if stage == p.stage {
 				continue
 			}
-			if err := w.subscribe(ctx, p, stage); !refused(err) {
-				return fmt.Errorf("the function in %s may read %s: %v", p.consumer, stage, err)
+			switch err := w.subscribe(ctx, p, stage); {
+			case err == nil:
+				return fmt.Errorf("the function in %s may read %s", p.consumer, stage)
+			case !refused(err):
+				return err
 			}
 		}
 		fmt.Fprintf(out, "  the function in %s cannot read the streams of other stages, nor dev\n", p.consumer)
