@@ -118,6 +118,9 @@ func TestWorkflowFetchesSecretFromAnotherAccount(t *testing.T) {
 	}
 	wantCache(t, dynamodb.NewFromConfig(shop))
 	wantUnseen(t, c, shop)
+	if record := fmt.Sprintf("%+v", box.Calls()); strings.Contains(record, "the-password") || !strings.Contains(record, "GetSecretValue") {
+		t.Error("the sandbox's record of calls has the secret, or lacks the call that read it")
+	}
 
 	// A role that no grant names is refused, even if it would let the caller in.
 	open := box.Account(ownerA).Role("open", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::333333333333:root"},"Action":"sts:AssumeRole"}]}`,
