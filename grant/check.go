@@ -318,7 +318,8 @@ func (c *checking) ask(e *edge, q question) {
 	// Within one account one side is enough, so neither can be tried with the
 	// other open; a role that was assumed has its own permissions alone.
 	assumed, within := q.caller == e.assume, e.principal.site.ID == q.account
-	identity, resource := assumed || !e.principal.account && !within, q.on != nil && !assumed
+	trusts := q.action == "sts:AssumeRole" // trust policies must allow it in any case
+	identity, resource := assumed || !e.principal.account && !within, q.on != nil && !assumed && (!within || trusts)
 	neighbour := func(what string, change func(n *question), identitySide, resourceSide bool) {
 		n := q
 		change(&n)
@@ -336,6 +337,18 @@ func (c *checking) ask(e *edge, q question) {
 			n.identity = openIdentity
 			change(&n)
 			c.decide(e, what, "resource", n, false)
+		}
+	}
+	if within && !assumed && !trusts && !e.principal.account {
+		inner := neighbour
+		neighbour = func(what string, change func(n *question), identitySide, resourceSide bool) {
+			n := q
+			change(&n)
+			if strings.HasPrefix(what, "stage ") || n.caller != q.caller || !identitySide || c.grantedTo(&n) || c.givenTo(&n) || c.openTo(&n) {
+				inner(what, change, identitySide, resourceSide)
+				return
+			}
+			c.decide(e, what, "both", n, false)
 		}
 	}
 	if other := c.otherAction(q.action); other != "" {

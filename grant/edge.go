@@ -229,6 +229,12 @@ func (x *expander) principal(e *edge, consumer Consumer) bool {
 		return false
 	}
 	e.principal.role, e.principal.name, e.principal.arn = role, name, roleARN(s, role.Path, name)
+	if role.created() {
+		x.checkManaged(at+".boundary", role.Boundary, s)
+		for n, policy := range role.Policies {
+			x.checkManaged(fmt.Sprintf("%s.policies[%d]", at, n), policy, s)
+		}
+	}
 	pods, ok := x.pods(role, at, e.pair.consumerStage, s)
 	if !ok {
 		return false
@@ -331,6 +337,17 @@ func (x *expander) identify(i *instance) bool {
 		return false
 	}
 	i.arn = i.kind.arn(i)
+	for _, key := range []string{"id", "name"} {
+		by := map[string]ByStage{"id": i.decl.ID, "name": i.decl.Name}[key]
+		if by == nil {
+			continue
+		}
+		here := i.path + "." + key
+		if _, ok := by[i.stage]; ok {
+			here += "." + i.stage
+		}
+		return x.checkName(i, here)
+	}
 	return true
 }
 
@@ -365,8 +382,12 @@ func (x *expander) fromARN(i *instance, s string) bool {
 	}
 	if i.kind.needsID {
 		i.id = i.physical
+		if strings.HasPrefix(arn.Resource, "alias/") {
+			i.id = arn.Resource
+		}
+		i.physical = ""
 	}
-	return true
+	return x.checkName(i, at)
 }
 
 // readsStream reports whether a grant is about the stream of a table.

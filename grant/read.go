@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -77,7 +78,7 @@ func (r *reader) problem(at Position, rule, path, remedy, format string, args ..
 
 func (r *reader) document(data []byte) *yaml.Node {
 	if len(data) > maxManifestSize {
-		r.problem(Position{}, RuleSyntax, "", "divide it", "the file has %d bytes; at most %d are read", len(data), maxManifestSize)
+		r.problem(Position{1, 1}, RuleSyntax, "", "divide it", "the file has %d bytes; at most %d are read", len(data), maxManifestSize)
 		return nil
 	}
 	var doc yaml.Node
@@ -87,8 +88,15 @@ func (r *reader) document(data []byte) *yaml.Node {
 		if errors.As(err, &bad) && bad.Mark.Line > 0 {
 			at, message = Position{bad.Mark.Line, max(bad.Mark.Column, 1)}, bad.Message
 		}
-		if len(bytes.TrimSpace(data)) == 0 {
+		switch {
+		case len(bytes.TrimSpace(data)) == 0 || strings.Contains(message, "no documents in stream"):
 			r.problem(Position{1, 1}, RuleSyntax, "", `begin with "crossaccount init"`, "the file is empty")
+			return nil
+		case strings.Contains(message, "found multiple"):
+			r.problem(Position{1, 1}, RuleSyntax, "", "put each into a file of its own, without ---", "the file has several documents")
+			return nil
+		case !utf8.Valid(data):
+			r.problem(Position{1, 1}, RuleSyntax, "", "save it as UTF-8", "the file is not UTF-8 text")
 			return nil
 		}
 		r.problem(at, RuleSyntax, "", "mend the YAML; an editor that knows the schema shows where it goes wrong", "the file is not YAML: %s", message)

@@ -19,6 +19,7 @@ func (m *Manifest) validate() problems {
 	v.parties()
 	v.endpoints()
 	v.resources()
+	v.checkOwners()
 	names := map[string]int{}
 	for i := range m.Grants {
 		g := &m.Grants[i]
@@ -274,6 +275,8 @@ func (v *validator) encryption(at, name string, r Resource, k *kind) {
 	case slices.Contains(encryptions, e):
 	case strings.HasPrefix(e, "alias/aws/") || strings.Contains(e, ":alias/aws/"):
 		v.report(v.m.problem(RuleSharedKey, at+".encryption", "encrypt the resource with a customer-managed key and name it here", "%q is a key that AWS manages; nobody can share it with other accounts", clip(e)))
+	case strings.HasPrefix(e, "alias/") || strings.HasPrefix(e, "arn:"):
+		v.report(v.m.problem("GX-R07", at+".encryption", "declare the key as a resource of kind kms-key, with its id or ARN, and name that", "%q names a key by itself; its policy has to be written too, and aliases mean nothing in other accounts", clip(e)))
 	case !isResource:
 		v.report(v.m.unknown(at+".encryption", "key", e, append(slices.Clone(encryptions), v.m.resourcesOf("kms-key")...)))
 	case key.Kind != "kms-key":
@@ -353,6 +356,8 @@ func (v *validator) grant(at string, g *Grant) bool {
 			}
 		}
 	}
+	v.checkOnly(at, &g.Only)
+	v.checkWaivers(at, g)
 	v.principal(at, g, consumer)
 	e := r.Encryption
 	if e == "" {
@@ -393,6 +398,8 @@ func (v *validator) principal(at string, g *Grant, consumer Consumer) {
 			v.report(m.unknown(at+".role_of", "resource", g.RoleOf, m.resourcesOf("role")))
 		case r.Kind != "role":
 			v.report(m.problem(RuleReference, at+".role_of", "name a resource of kind role", "%q is a %s", g.RoleOf, r.Kind))
+		case g.RoleOf == g.Resource:
+			v.report(m.problem(RuleReference, at+".role_of", "name another role", "a role would be granted to itself"))
 		case g.Role != nil:
 			v.report(m.problem(RuleValue, at+".role", "keep one of them", "the grant has both role and role_of"))
 		}

@@ -247,6 +247,9 @@ type PolicyQuota struct {
 	Source              string
 }
 
+// assumedTopicPolicySize is what SNS is said to take. AWS documents no number.
+const assumedTopicPolicySize = 30 << 10
+
 // The quotas of resource policies. Services whose documentation gives no number
 // are left out. CodeArtifact accepts 7,168 characters through its API but only
 // 5,120 through CloudFormation.
@@ -258,8 +261,10 @@ var resourcePolicyQuotas = map[string]PolicyQuota{
 	"events":         {Size: 10 << 10, Source: "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html"},
 	"execute-api":    {Size: 8192, Source: "https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html"},
 	"kms":            {Size: 32 << 10, Source: "https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html"},
+	"lambda":         {Size: 20 << 10, Source: "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"},
 	"s3":             {Size: MaxBucketPolicy, Source: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/add-bucket-policy.html"},
 	"secretsmanager": {Size: 20480, Source: "https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"},
+	"sns":            {Size: assumedTopicPolicySize, Source: "assumed: AWS documents no limit for topic policies"},
 	"sqs": {Size: 8192, Statements: 20, Principals: 50, Conditions: 10, ActionsPerStatement: 7,
 		Source: "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-policies.html"},
 }
