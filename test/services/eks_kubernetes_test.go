@@ -3,6 +3,7 @@ package services
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,7 +125,7 @@ func TestKubernetesManifests(t *testing.T) {
 		}
 		accounts[account.Metadata.Namespace+"/"+account.Metadata.Name] = account.Metadata.Annotations
 		var policy admissionPolicyObject
-		if err := documents.Load(&policy); err == io.EOF {
+		if err := documents.Load(&policy); errors.Is(err, io.EOF) {
 			continue // Pod Identity needs no annotation, so nobody can name a role
 		} else if err != nil {
 			t.Fatalf("%s: %v\n%s", file.Path, err, file.Data)
@@ -133,7 +134,7 @@ func TestKubernetesManifests(t *testing.T) {
 		if err := documents.Load(&binding); err != nil {
 			t.Fatalf("%s: %v", file.Path, err)
 		}
-		if err := documents.Load(new(any)); err != io.EOF {
+		if err := documents.Load(new(any)); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: more than three objects: %v", file.Path, err)
 		}
 		rule := policy.Spec.MatchConstraints.ResourceRules
@@ -258,7 +259,7 @@ func TestKubectlReadsTheManifests(t *testing.T) {
 					Annotations     map[string]string
 				}
 			}
-			if err := objects.Decode(&object); err == io.EOF {
+			if err := objects.Decode(&object); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				t.Fatalf("%s: %v\n%s", file.Path, err, out)
