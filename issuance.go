@@ -98,6 +98,9 @@ func (o *issuances) Happened(event broker.Event) {
 	case broker.EventFailing:
 		c.log.Warn("crossaccount: renewing credentials failed; using those that are still valid",
 			"customer", event.Subject.Customer, "integration", event.Subject.Integration, "code", event.Code, "expires", event.Expires)
+	case broker.EventOwnIdentity:
+		c.log.Error("crossaccount: many customers' roles refuse us at once, which points at our own identity; nothing was taken from anybody",
+			"remedy", "check that the broker's role exists and that its own policies allow sts:AssumeRole")
 	case broker.EventRegionDown, broker.EventRegionUp:
 		c.log.Warn("crossaccount: "+map[broker.EventKind]string{
 			broker.EventRegionDown: "STS does not work in a region; it is left alone for a while",
