@@ -282,6 +282,7 @@ func TestSigningTransportKeepsCredentialsFromOtherHosts(t *testing.T) {
 		{"another port", []string{"https://api.example.com:8443/"}, []bool{true, false}},
 		{"without TLS", []string{"http://api.example.com/b"}, []bool{true, false}},
 		{"there and back", []string{"https://evil.example.com/", "https://api.example.com/b"}, []bool{true, false, false}},
+		{"there, back and on", []string{"https://evil.example.com/", "https://api.example.com/b", "/c"}, []bool{true, false, false, false}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			base := &recorded{}
