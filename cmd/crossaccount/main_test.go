@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
+	"fmt"
+	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -21,6 +25,16 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Condition: func(name string) (bool, error) {
+			if name != "aws" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			_, err := exec.LookPath("aws")
+			if err != nil && os.Getenv("CI") != "" {
+				return false, errors.New("the aws command is missing; scripts/install-tools installs it")
+			}
+			return err == nil, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			// Nothing may find real credentials; the home folder is the
 			// script's own.
@@ -30,6 +44,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"aws-world":            awsWorld,
 			"await":                await,
+			"await-file":           awaitFile,
 			"conformance-accounts": conformanceAccounts,
 			"deployed-plan":        deployedPlan,
 			"customer-role":        customerRole,

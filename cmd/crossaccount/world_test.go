@@ -130,6 +130,28 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// awaitFile waits until a program has made a file:
+//
+//	await-file FILE
+func awaitFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await-file FILE")
+	}
+	limit := time.After(30 * time.Second)
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		select {
+		case <-limit:
+			ts.Fatalf("%s was not made", args[0])
+		case <-again.C:
+		}
+	}
+}
+
 // jsonEnv sets environment variables to fields of a JSON file:
 //
 //	jsonenv FILE NAME=field…

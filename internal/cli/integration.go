@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/crossaccount/crossaccount"
 	"github.com/crossaccount/crossaccount/api"
@@ -46,10 +47,7 @@ a list of them, a Report (verify), or audit records. The API's description at
 	}
 	o := &operator{streams: streams}
 	flags := c.PersistentFlags()
-	flags.StringVar(&o.server, "server", "", "`URL` of the server")
-	flags.StringVar(&o.tokenFile, "token-file", "", "`file` with the operator token")
-	flags.BoolVar(&o.local, "local", false, "work on the database of this machine, without a server")
-	flags.StringVar(&o.config, "config", "", "with --local: the server's configuration `file`")
+	o.connectionFlags(flags)
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON")
 	c.AddCommand(o.start(), o.list(), o.show(), o.audit(), o.verify(), o.importRole(), o.disconnect(), o.revoke())
 	completeConfig(c)
@@ -62,6 +60,14 @@ type operator struct {
 	server, tokenFile string
 	config            string
 	local, json       bool
+}
+
+// connectionFlags registers the flags that say where the server is.
+func (o *operator) connectionFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.server, "server", "", "`URL` of the server")
+	flags.StringVar(&o.tokenFile, "token-file", "", "`file` with the operator token")
+	flags.BoolVar(&o.local, "local", false, "work on the database of this machine, without a server")
+	flags.StringVar(&o.config, "config", "", "with --local: the server's configuration `file`")
 }
 
 // run gives a command its client.
