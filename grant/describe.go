@@ -39,6 +39,9 @@ func (b *builder) describe(p *Plan) {
 		in := b.found[id]
 		before[fmt.Sprintf("%s in %s (%s)", in.origin(), in.FromAccount, in.FromRegion)] = true
 	}
+	if b.options.Format == Terraform && b.targetsPods() {
+		before["version 6 or later of Terraform's AWS provider, which knows target roles of Pod Identity (target_role_arn)"] = true
+	}
 	p.Before = sortedKeys(before)
 	b.listDocuments(p)
 	p.endpoints, p.found = b.endpoints, b.found
@@ -46,6 +49,19 @@ func (b *builder) describe(p *Plan) {
 	for _, key := range b.roleOrder {
 		p.roles = append(p.roles, b.roles[key])
 	}
+}
+
+// targetsPods reports whether a Pod Identity association names a target role or
+// leaves session tags out, which older providers for Terraform cannot say.
+//
+// https://docs.aws.amazon.com/eks/latest/userguide/pod-id-assign-target-role.html
+func (b *builder) targetsPods() bool {
+	for _, r := range b.roles {
+		if r.pods.podIdentity() && (r.target() != "" || !r.pods.tagged()) {
+			return true
+		}
+	}
+	return false
 }
 
 func (i *instance) title() string {

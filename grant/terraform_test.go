@@ -74,3 +74,16 @@ func TestTerraformValidates(t *testing.T) {
 		}
 	}
 }
+
+// A plan whose configuration only a newer provider can validate says so.
+func TestTerraformPlansNameTheProvider(t *testing.T) {
+	const needed = "version 6 or later of Terraform's AWS provider"
+	for file, want := range map[string]bool{"testdata/kinds/role-for-pods.yaml": true, "testdata/kinds/role.yaml": false} {
+		if got := strings.Contains(strings.Join(compile(t, read(t, file), grant.Terraform).Before, "\n"), needed); got != want {
+			t.Errorf("%s: says that it needs %s: %v, want %v", file, needed, got, want)
+		}
+		if strings.Contains(strings.Join(compile(t, read(t, file), grant.CloudFormation).Before, "\n"), needed) {
+			t.Errorf("%s: CloudFormation needs no provider", file)
+		}
+	}
+}
