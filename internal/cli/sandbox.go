@@ -35,8 +35,9 @@ func newSandbox(streams Streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sandbox",
 		Short: "Serve AWS accounts that enforce IAM, on this machine",
-		Long: `Serve several AWS accounts from one process until interrupted. STS, IAM,
-CloudFormation and S3 verify every signature and authorise every call. One
+		Long: `Serve several AWS accounts from one process until interrupted. STS, IAM, S3,
+CloudFormation, Lambda, Step Functions and others verify every signature and
+authorise every call; docs/sandbox.md lists what is real. One
 address serves all services:
 
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566
@@ -174,7 +175,7 @@ func withTLS(listener net.Listener, caFile string) (net.Listener, string, error)
 func printAccounts(w io.Writer, url, caFile string, box *sandbox.Sandbox) {
 	fmt.Fprintf(w, "The sandbox is at %s (a page for people, and the endpoint of all services).\n\n", url)
 	// boto3 reads AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
-	fmt.Fprintf(w, "  export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1\n", url)
+	fmt.Fprintf(w, "  export AWS_ENDPOINT_URL=%s AWS_ENDPOINT_URL_STS=%[1]s AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1\n", url)
 	if caFile != "" {
 		fmt.Fprintf(w, "  export AWS_CA_BUNDLE='%s'\n", strings.ReplaceAll(caFile, "'", `'\''`))
 	}
