@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -233,6 +234,21 @@ func (t *Tokens) Replace(records []TokenRecord) error {
 	}
 	t.current.Store(&all)
 	return nil
+}
+
+// Records returns what is kept about the tokens, those that were issued first
+// coming first.
+func (t *Tokens) Records() []TokenRecord {
+	var records []TokenRecord
+	for _, token := range *t.current.Load() {
+		r := token.TokenRecord
+		r.Customers, r.Purposes, r.Integrations = slices.Clone(r.Customers), slices.Clone(r.Purposes), slices.Clone(r.Integrations)
+		records = append(records, r)
+	}
+	slices.SortFunc(records, func(a, b TokenRecord) int {
+		return cmp.Or(a.IssuedAt.Compare(b.IssuedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return records
 }
 
 // Reload reads the file anew. If it cannot be read or is wrong, an error says so

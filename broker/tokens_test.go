@@ -279,3 +279,33 @@ func TestTokensWatch(t *testing.T) {
 		<-done
 	})
 }
+
+func TestRecordsAreThoseOfTheFile(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	for i, name := range []string{"first", "second"} {
+		_, record, err := broker.IssueToken(nil, now.Add(time.Duration(i)*time.Minute), name,
+			broker.TokenRecord{Customers: []string{"acme"}, Purposes: []string{"b", "a"}, ExpiresAt: now.Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The later ones are written first.
+		if err := broker.UpdateTokens(t.Context(), path, func(records []broker.TokenRecord) ([]broker.TokenRecord, error) {
+			return append([]broker.TokenRecord{record}, records...), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tokens, err := broker.OpenTokens(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := tokens.Records()
+	if len(records) != 2 || records[0].Name != "first" || records[1].Name != "second" {
+		t.Fatalf("%+v", records)
+	}
+	records[0].Customers[0] = "globex"
+	if again := tokens.Records(); again[0].Customers[0] != "acme" {
+		t.Error("the records can be changed from outside")
+	}
+}

@@ -43,7 +43,9 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"aws-world":            awsWorld,
+			"ask":                  ask,
 			"await":                await,
+			"free-address":         freeAddress,
 			"await-file":           awaitFile,
 			"conformance-accounts": conformanceAccounts,
 			"deployed-plan":        deployedPlan,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -72,11 +71,8 @@ func awsWorld(ts *testscript.TestScript, neg bool, args []string) {
 	bundle := ts.MkAbs("aws.pem")
 	ts.Check(os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
 	worlds.Store(server.URL, box)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	ts.Setenv("LISTEN", listener.Addr().String())
-	ts.Setenv("URL", "http://"+listener.Addr().String())
-	ts.Check(listener.Close())
+	freeAddress(ts, false, []string{"LISTEN"})
+	ts.Setenv("URL", "http://"+ts.Getenv("LISTEN"))
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL": server.URL, "AWS_CA_BUNDLE": bundle, "AWS_REGION": "us-east-1", "CUSTOMER_ACCOUNT": customerID,
 		"AWS_ACCESS_KEY_ID": service.AccessKeyID, "AWS_SECRET_ACCESS_KEY": service.SecretAccessKey,

@@ -22,10 +22,10 @@ func configFlags(c *cobra.Command) func() (*server.Config, error) {
 			continue
 		}
 		help := s.Help
-		if s.Default != "" {
+		if s.Default != "" && !s.Switch {
 			help += " (default " + s.Default + ")"
 		}
-		if s.Key == "assume_broker_role" {
+		if s.Switch {
 			flags.Bool(s.Flag, false, s.Help)
 		} else {
 			flags.String(s.Flag, "", help)

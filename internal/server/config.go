@@ -12,11 +12,11 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/crossaccount/crossaccount"
+	"github.com/crossaccount/crossaccount/broker"
 )
 
 // ConfigFile is read if no other file is named and it exists.
@@ -52,6 +52,24 @@ type Config struct {
 	// ambient credentials, for processes that do not run as that role already.
 	AssumeBrokerRole bool
 
+	// Purposes are what customers' roles are used for, each with a session policy
+	// that narrows it. They are in the file only.
+	Purposes []broker.Purpose
+
+	// STSRegions, STSRate (calls per second and region) and Withdrawal are the
+	// broker's. SharedSessions keeps sessions, sealed, in the database.
+	STSRegions     []string
+	STSRate        float64
+	Withdrawal     broker.Withdrawal
+	SharedSessions bool
+
+	// OperatorCredentials lets operators get credentials over the API.
+	OperatorCredentials bool
+
+	// CredentialsListen is where programs get credentials, a loopback address or
+	// unix:PATH, nowhere if empty; CredentialsTokens is the file of their tokens.
+	CredentialsListen, CredentialsTokens string
+
 	// LogLevel is debug, info, warn or error.
 	LogLevel slog.Level
 
@@ -71,6 +89,7 @@ type Setting struct {
 	Flag        string // of serve and doctor; empty if there is none
 	Default     string
 	Help        string
+	Switch      bool // true or false, so that the flag alone means true
 
 	set func(*Config, string) error
 	get func(*Config) string
@@ -90,17 +109,8 @@ var settings = append([]Setting{
 	environmentOnly("CROSSACCOUNT_OPERATOR_TOKEN", "the operator token itself, instead of operator_token_file", func(c *Config) *string { return &c.OperatorToken }),
 	text("tls_certificate_file", "", "certificate chain in PEM; with tls_key_file the server speaks TLS", func(c *Config) *string { return &c.TLSCertificateFile }),
 	text("tls_key_file", "", "private key in PEM", func(c *Config) *string { return &c.TLSKeyFile }),
-	{
-		Key: "assume_broker_role", Environment: "CROSSACCOUNT_ASSUME_BROKER_ROLE", Flag: "assume-broker-role", Default: "false",
-		Help: "assume service.broker_role_arn with the ambient credentials; leave it false if the process runs as that role",
-		set: func(c *Config, s string) (err error) {
-			if c.AssumeBrokerRole, err = strconv.ParseBool(s); err != nil {
-				return errors.New("must be true or false")
-			}
-			return nil
-		},
-		get: func(c *Config) string { return strconv.FormatBool(c.AssumeBrokerRole) },
-	},
+	boolean("assume_broker_role", "assume service.broker_role_arn with the ambient credentials; leave it false if the process runs as that role",
+		func(c *Config) *bool { return &c.AssumeBrokerRole }),
 	{
 		Key: "log_level", Environment: "CROSSACCOUNT_LOG_LEVEL", Flag: "log-level", Default: "info", Help: "debug, info, warn or error",
 		set: func(c *Config, s string) error {
@@ -124,7 +134,7 @@ var settings = append([]Setting{
 		},
 		get: func(c *Config) string { return c.ShutdownTimeout.String() },
 	},
-}, serviceSettings...)
+}, slices.Concat(accessSettings, serviceSettings)...)
 
 // serviceSettings are those of the vendor's service that are often set by the
 // environment. The root package checks them.
@@ -272,6 +282,14 @@ func (c *Config) parse(data []byte) error {
 			c.Service = service
 			continue
 		}
+		if key == "purposes" {
+			purposes, err := parsePurposes(value)
+			if err != nil {
+				return err
+			}
+			c.Purposes = purposes
+			continue
+		}
 		i := slices.IndexFunc(settings, func(s Setting) bool { return s.Key == key && key != "" })
 		if i < 0 {
 			if key == "operator_token" || key == "keys" {
@@ -284,6 +302,15 @@ func (c *Config) parse(data []byte) error {
 			if err := settings[i].set(c, fmt.Sprint(v)); err != nil {
 				return fmt.Errorf("%s: %w", key, err)
 			}
+		case []any:
+			if key != "sts_regions" {
+				return fmt.Errorf("%s: must be a plain value", key)
+			}
+			var list []string
+			for _, item := range v {
+				list = append(list, fmt.Sprint(item))
+			}
+			c.STSRegions = list
 		default:
 			return fmt.Errorf("%s: must be a plain value", key)
 		}
@@ -324,7 +351,7 @@ func (c *Config) check() error {
 	case (c.TLSCertificateFile == "") != (c.TLSKeyFile == ""):
 		return invalid("tls_certificate_file and tls_key_file: one is missing", "give both, or none")
 	}
-	return nil
+	return c.checkAccess()
 }
 
 // Warnings returns what is unwise about the configuration.
@@ -341,6 +368,9 @@ func (c *Config) Warnings() (warnings []string) {
 	}
 	if c.OperatorToken == "" {
 		warnings = append(warnings, "there is no operator token: everybody on this machine may do everything")
+	}
+	if c.OperatorCredentials && c.OperatorToken == "" {
+		warnings = append(warnings, "operator_credentials without an operator token: everybody on this machine can have every customer's access")
 	}
 	if info, err := os.Stat(c.OperatorTokenFile); err == nil && info.Mode().Perm()&0o007 != 0 {
 		warnings = append(warnings, "others on this machine can read the operator token's file; run chmod o= on it")

@@ -48,6 +48,7 @@ func Doctor(ctx context.Context, config *Config, told func(Check)) []Check {
 	d.configuration()
 	d.keys()
 	d.database()
+	d.access()
 	if d.service == nil {
 		return d.checks
 	}

@@ -88,6 +88,10 @@ func (s *Server) assemble(ctx context.Context) error {
 	}
 	options = append(options, crossaccount.WithStorage(s.store), crossaccount.WithEncryption(s.encryptor),
 		crossaccount.WithLogger(s.log), crossaccount.WithTenantResolver(PageCustomer))
+	options = append(options, s.config.accessOptions()...)
+	if s.config.SharedSessions {
+		options = append(options, crossaccount.WithSharedSessions(s.store.Sessions(time.Now), nil))
+	}
 	if s.client, err = crossaccount.New(service, options...); err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	}
 	s.site, err = NewSite(s.client, SiteOptions{
 		Authenticate: authenticate, LoopbackNamesOnly: s.config.OperatorToken == "",
-		Answers: s.store, Encryptor: s.encryptor, PublicURL: s.publicURL,
+		Answers: s.store, Encryptor: s.encryptor, PublicURL: s.publicURL, HandOutCredentials: s.config.OperatorCredentials,
 		TLS: s.config.TLSCertificateFile != "", Logger: s.log, Version: Version(),
 	})
 	return err
@@ -234,6 +238,11 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 		}
 		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
+	credentials, err := s.openEndpoint(ctx)
+	if err != nil {
+		_ = listener.Close() // nobody was accepted yet
+		return err
+	}
 	s.address.Store(listener.Addr().String())
 	s.log.Info("crossaccount: listening", "address", listener.Addr().String(), "version", Version())
 	if ready != nil {
@@ -243,6 +252,7 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	go func() { failed <- server.Serve(listener) }()
 	select {
 	case err := <-failed:
+		credentials.close(context.WithoutCancel(ctx))
 		return crossaccount.NewError(api.CodeInternal, "the server stopped by itself", "the cause is in the log", err)
 	case <-ctx.Done():
 	}
@@ -250,7 +260,10 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	end := time.Now().Add(s.config.ShutdownTimeout)
 	limit, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
-	// The verifications first, so that /readyz says so while they are finished.
+	// Programs stop getting credentials first, while what they got can still be
+	// audited, and before the client closes.
+	credentials.close(limit)
+	// The verifications next, so that /readyz says so while they are finished.
 	// Requests that waited for them get their answers.
 	background := s.site.Close(limit)
 	limit, cancel = context.WithTimeout(context.WithoutCancel(ctx), max(lastAnswers, time.Until(end)))

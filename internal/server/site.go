@@ -47,6 +47,9 @@ type SiteOptions struct {
 	Answers   api.AnswerStore
 	Encryptor crossaccount.Encryptor
 
+	// HandOutCredentials is that of [api.Options].
+	HandOutCredentials bool
+
 	// PublicURL returns where customers' browsers reach the site, without a
 	// slash at the end, or "" if that is not known; then there are no setup
 	// links.
@@ -81,6 +84,7 @@ func NewSite(client *crossaccount.Client, options SiteOptions) (*Site, error) {
 	handler, err := api.New(client, api.Options{
 		Authenticate: options.Authenticate, Logger: options.Logger, Version: options.Version,
 		Answers: options.Answers, Encryptor: options.Encryptor, SetupPage: setupPage(options.PublicURL),
+		HandOutCredentials: options.HandOutCredentials,
 	})
 	if err != nil {
 		return nil, err
