@@ -123,8 +123,8 @@ func (h *Handle) atHand(now, least int64) (*session, *Error) {
 		return nil, errRevoked
 	}
 	s := h.current.Load()
-	if s.lasts(now, least) {
-		return s, nil
+	if s.lasts(now, least) || s.valid(now) && h.broker.readyIn(now) > 0 {
+		return s, nil // also if no region is up, where a renewal would only fail
 	}
 	if t := h.trouble; t != nil && t.err != nil {
 		if s.valid(now) {

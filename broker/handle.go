@@ -40,11 +40,12 @@ var _ aws.CredentialsProvider = (*Handle)(nil)
 // Retrieve returns credentials that AWS accepts now. It blocks only when there
 // are none, for at most a few seconds and not longer than the context lasts,
 // and allocates nothing when there are.
-func (h *Handle) Retrieve(ctx context.Context) (aws.Credentials, error) {
+func (h *Handle) Retrieve(ctx context.Context) (c aws.Credentials, err error) {
 	if s := h.current.Load(); s != nil {
 		if now := h.broker.clock.read(); now < s.soft {
 			h.touch(now)
-			return h.credentials(s), nil
+			h.fill(&c, s)
+			return c, nil
 		}
 	}
 	s, err := h.await(ctx, 0)
@@ -58,11 +59,12 @@ func (h *Handle) Retrieve(ctx context.Context) (aws.Credentials, error) {
 // some that last at least that long (or a quarter of the session if that is
 // shorter), unless they cannot be renewed, then what is still valid. Reading so
 // makes the entry's class [HTTPRead].
-func (h *Handle) RetrieveLasting(ctx context.Context, least time.Duration) (aws.Credentials, error) {
+func (h *Handle) RetrieveLasting(ctx context.Context, least time.Duration) (c aws.Credentials, err error) {
 	if s := h.current.Load(); s != nil && h.class.Load() == uint32(HTTPRead) {
 		if now := h.broker.clock.read(); s.lasts(now, int64(least)) {
 			h.touch(now)
-			return h.credentials(s), nil
+			h.fill(&c, s)
+			return c, nil
 		}
 	}
 	h.raiseClass(HTTPRead)

@@ -314,3 +314,33 @@ func TestHedgesAreLimited(t *testing.T) {
 		}
 	})
 }
+
+// Renewals that stay in the queue because every region is down let nobody wait
+// who has valid credentials, in the last minute either.
+func TestNobodyWaitsForRegionsThatAreDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFake(t)
+		b := start(t, fake.config())
+		var handles []*broker.Handle
+		for i := range 20 {
+			h := handle(t, b, access(fmt.Sprint("customer-", i)))
+			get(t, h)
+			handles = append(handles, h)
+		}
+		time.Sleep(50 * time.Minute)
+		fake.always(reply{after: 100 * time.Millisecond, code: "ServiceUnavailable", status: 503})
+		fake.count()
+		for began := time.Now(); time.Since(began) < 9*time.Minute+50*time.Second; time.Sleep(time.Second) {
+			for _, h := range handles {
+				asked := time.Now()
+				get(t, h)
+				if waited := time.Since(asked); waited > 0 {
+					t.Fatalf("a caller waited %s with %s left", waited, time.Until(h.Status().Expires))
+				}
+			}
+		}
+		if n := fake.count(); n == 0 || n > 100 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}

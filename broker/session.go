@@ -101,16 +101,22 @@ func unmarshalSession(data []byte) *session {
 	return s
 }
 
-// credentials returns the session for the SDK. Expires is the instant at which
-// our own clock will show that it expired, which is the clock the SDK reads.
-func (h *Handle) credentials(s *session) aws.Credentials {
-	return aws.Credentials{
-		AccessKeyID:     s.secrets[accountDigits:s.key],
-		SecretAccessKey: s.secrets[s.key:s.end],
-		SessionToken:    s.secrets[s.end:],
-		Source:          credentialSource,
-		CanExpire:       true,
-		Expires:         h.broker.clock.local(s.expires),
-		AccountID:       s.secrets[:accountDigits],
-	}
+// credentials returns the session for the SDK.
+func (h *Handle) credentials(s *session) (c aws.Credentials) {
+	h.fill(&c, s)
+	return c
+}
+
+// fill is credentials without a copy, which the hot path would feel. Expires is
+// the instant at which our own clock will show that it expired, which is the
+// clock the SDK reads.
+func (h *Handle) fill(c *aws.Credentials, s *session) {
+	secrets, key, end := s.secrets, int(s.key), int(s.end)
+	c.AccountID = secrets[:accountDigits]
+	c.AccessKeyID = secrets[accountDigits:key]
+	c.SecretAccessKey = secrets[key:end]
+	c.SessionToken = secrets[end:]
+	c.Source = credentialSource
+	c.CanExpire = true
+	c.Expires = h.broker.clock.local(s.expires)
 }
