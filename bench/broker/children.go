@@ -104,9 +104,10 @@ func weight(l *lab, w way) (result, error) {
 		return result{}, err
 	}
 	more := n["heap"]/float64(customers) - payload
+	met := more <= 600 && n["goroutines"] <= 0 && n["descriptors"] <= 0
 	return result{
 		text: fmt.Sprintf("%.0f B (of %d customers), %.0f, %.0f", more, customers, n["goroutines"], n["descriptors"]),
-		met:  more <= 600 && n["goroutines"] <= 0 && n["descriptors"] <= 0,
+		met:  met, sound: met,
 	}, nil
 }
 
@@ -163,7 +164,7 @@ func restart(l *lab, w way) (result, error) {
 	}
 	return result{
 		text: fmt.Sprintf("%.0f calls, %.2f s, %.1f s (%d customers)", n["calls"], n["ready"], n["opened"], customers),
-		met:  n["calls"] == 0 && n["ready"] <= 1,
+		met:  n["calls"] == 0 && n["ready"] <= 1, sound: n["calls"] == 0,
 	}, nil
 }
 
@@ -258,9 +259,10 @@ func stopped(l *lab, w way) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	met := n["expired"] == 0 && n["reads"] > 1000
 	return result{
 		text: fmt.Sprintf("%.0f of %.0f reads, %d stops", n["expired"], n["reads"], rounds),
-		met:  n["expired"] == 0 && n["reads"] > 1000,
+		met:  met, sound: met,
 	}, nil
 }
 

@@ -20,9 +20,9 @@ type measure struct {
 }
 
 type result struct {
-	text string
-	met  bool
-	note string // to be told below the table
+	text  string
+	met   bool // the goal
+	sound bool // the part of the goal that no other load of the machine can spoil
 }
 
 // A lab is where measures run.
@@ -49,8 +49,9 @@ func (l *lab) in(s scenario, w way, judge func(outcome) result) (r result, err e
 		var out outcome
 		if out, err = s.run(w); err == nil {
 			r = judge(out)
+			r.sound = r.met
 			if out.expired > 0 {
-				r.text, r.met = fmt.Sprintf("%s; %d expired or of another role", r.text, out.expired), false
+				r = result{text: fmt.Sprintf("%s; %d expired or of another role", r.text, out.expired)}
 			}
 		}
 	})

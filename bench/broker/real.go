@@ -87,7 +87,7 @@ func hotRead(l *lab, w way) (result, error) {
 	ratio := other.nanos / mine.nanos
 	return result{
 		text: fmt.Sprintf("%.0f ns, %d allocations, %.1f × as fast", mine.nanos, mine.allocs, ratio),
-		met:  mine.allocs == 0 && ratio >= 5,
+		met:  mine.allocs == 0 && ratio >= 5, sound: mine.allocs == 0,
 	}, err
 }
 
@@ -113,7 +113,7 @@ func keyRead(l *lab, w way) (result, error) {
 			}
 		}, nil
 	})
-	return result{text: fmt.Sprintf("%.0f ns, %d allocations", mine.nanos, mine.allocs), met: mine.allocs == 0 && mine.nanos <= 150}, err
+	return result{text: fmt.Sprintf("%.0f ns, %d allocations", mine.nanos, mine.allocs), met: mine.allocs == 0 && mine.nanos <= 150, sound: mine.allocs == 0}, err
 }
 
 // discard is a response nobody reads.
@@ -169,7 +169,7 @@ func handler(l *lab, w way) (r result, err error) {
 	if served := e.Count(broker.Served); response.status >= 300 || served < 1000 {
 		return r, fmt.Errorf("the endpoint served %d requests, the last with status %d", served, response.status)
 	}
-	return result{text: fmt.Sprintf("%.0f ns, %d allocations", s.nanos, s.allocs), met: s.allocs == 0 && s.nanos <= 2000}, nil
+	return result{text: fmt.Sprintf("%.0f ns, %d allocations", s.nanos, s.allocs), met: s.allocs == 0 && s.nanos <= 2000, sound: s.allocs == 0}, nil
 }
 
 // jump sets the clock ahead while the broker's goroutines do not get to run, as
@@ -215,7 +215,7 @@ func jump(l *lab, w way) (r result, err error) {
 				}
 			}
 		}
-		r = result{text: fmt.Sprintf("%d of %d reads", expired, reads), met: expired == 0}
+		r = result{text: fmt.Sprintf("%d of %d reads", expired, reads), met: expired == 0, sound: expired == 0}
 	})
 	return r, err
 }
