@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/crossaccount/crossaccount"
+	"github.com/crossaccount/crossaccount/broker"
 	"github.com/crossaccount/crossaccount/sandbox"
 )
 
@@ -34,10 +35,12 @@ func Example() {
 		OngoingPermissions: []crossaccount.Permission{
 			{Sid: "ReadReports", Actions: []string{"s3:GetObject"}, Resources: []string{"arn:aws:s3:::reports/*"}},
 		},
-	}, crossaccount.WithLogger(slog.New(slog.DiscardHandler)))
+	}, crossaccount.WithLogger(slog.New(slog.DiscardHandler)),
+		crossaccount.WithPurposes(broker.Purpose{Name: "inventory", Policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}]}`}))
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer func() { _ = client.Close(ctx) }()
 	if _, err := client.PrepareTemplateBucket(ctx); err != nil {
 		log.Fatal(err)
 	}
@@ -72,6 +75,16 @@ func Example() {
 	}
 	fmt.Println(strings.Split(*who.Arn, ":")[5])
 
+	// The same role for less, with its name in the customer's CloudTrail.
+	inventory, err := client.Config(ctx, "customer-1", "eu-west-1", crossaccount.ForPurpose("inventory"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if who, err = sts.NewFromConfig(inventory).GetCallerIdentity(ctx, nil); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(strings.Split(*who.Arn, ":")[5])
+
 	// Output:
 	// create Acme-Analytics-customer-1
 	// assume        passed
@@ -83,6 +96,7 @@ func Example() {
 	// case_flipped  passed
 	// assume_again  passed
 	// assumed-role/Acme-Analytics-customer-1/Acme-Analytics@customer-1
+	// assumed-role/Acme-Analytics-customer-1/Acme-Analytics@customer-1+inventory
 }
 
 // account returns the configuration of a new account of the sandbox.
