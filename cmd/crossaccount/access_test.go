@@ -1,14 +1,20 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/crossaccount/crossaccount/sandbox"
+	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
 )
 
 // freeAddress sets a variable to an address of this machine where nobody listens:
@@ -70,4 +76,38 @@ func get(ts *testscript.TestScript, args []string) (status int, body []byte) {
 	body, err = io.ReadAll(response.Body)
 	ts.Check(err)
 	return response.StatusCode, body
+}
+
+// signInEndpoint sets SIGN_IN to a sign-in endpoint of AWS's console, which gives
+// tokens for sessions that the sandbox knows. Like AWS's it refuses to say how long
+// the sessions of chained roles last:
+//
+//	sign-in-endpoint
+func signInEndpoint(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: sign-in-endpoint")
+	}
+	box, ok := worlds.Load(ts.Getenv("AWS_ENDPOINT_URL"))
+	if !ok {
+		ts.Fatalf("aws-world comes first")
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var session struct{ SessionID, SessionKey, SessionToken string }
+		if r.Method != http.MethodPost || r.URL.RawQuery != "" || r.PostFormValue("Action") != "getSigninToken" ||
+			json.Unmarshal([]byte(r.PostFormValue("Session")), &session) != nil || r.PostFormValue("SessionDuration") != "" {
+			http.Error(w, "Invalid credentials parameter", http.StatusBadRequest)
+			return
+		}
+		config := box.(*sandboxtest.Sandbox).Config(sandbox.Credentials{
+			AccessKeyID: session.SessionID, SecretAccessKey: session.SessionKey, SessionToken: session.SessionToken,
+		})
+		who, err := sts.NewFromConfig(config).GetCallerIdentity(r.Context(), nil)
+		if err != nil {
+			http.Error(w, "", http.StatusBadRequest)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"SigninToken": "token-of-" + *who.Account}) // the test sees what is missing
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("SIGN_IN", server.URL+"/federation")
 }

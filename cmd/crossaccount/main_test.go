@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"customer-role":        customerRole,
 			"launch":               launch,
 			"jsonenv":              jsonEnv,
+			"sign-in-endpoint":     signInEndpoint,
 		},
 	})
 }

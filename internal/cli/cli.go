@@ -167,7 +167,7 @@ Exit codes: 0 yes or done, 1 no or findings, 2 wrong usage or bad input,
 	}
 	root.SetVersionTemplate("crossaccount {{.Version}}\n")
 	root.AddCommand(newDemo(streams), newSandbox(streams), newTemplate(streams), newServe(streams), newIntegration(streams), newKeys(streams), newDoctor(streams))
-	root.AddCommand(newExec(streams), newCredentialProcess(streams), newWhoAmI(streams), newToken(streams))
+	root.AddCommand(newExec(streams), newCredentialProcess(streams), newWhoAmI(streams), newCurl(streams), newLoginURL(streams), newToken(streams))
 	root.AddCommand(newBucket(streams), newStatus(streams), newVersion(streams))
 	root.AddCommand(newSimulate(streams), newLint(streams))
 	root.AddCommand(newInit(streams), newCompile(streams), newCheck(streams), newProbe(streams), newExplain(streams))
