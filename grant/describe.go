@@ -21,8 +21,13 @@ func (b *builder) describe(p *Plan) {
 		if !e.resource.created() && e.resource.kind.name != "role" {
 			before[fmt.Sprintf("the %s %s in %s", e.resource.kind.title, e.resource.title(), e.resource.site.Account)] = true
 		}
-		if e.resource.key != nil && !e.resource.key.created() {
-			before[fmt.Sprintf("the KMS key %s in %s", e.resource.key.title(), e.resource.key.site.Account)] = true
+		for _, i := range append(e.resource.parts.list(), e.resource) {
+			if i != e.resource && !i.created() {
+				before[fmt.Sprintf("the %s %s in %s, which the workflow %q uses", i.kind.title, i.title(), i.site.Account, e.resource.name)] = true
+			}
+			if i.key != nil && !i.key.created() {
+				before[fmt.Sprintf("the KMS key %s in %s", i.key.title(), i.key.site.Account)] = true
+			}
 		}
 		if e.principal.unit == "" && !e.principal.account {
 			why := ""
