@@ -17,6 +17,12 @@ type Trial struct {
 	Owner      Place  // where the resource is
 	ExternalID string // that is sent when Given.Assume is assumed, or ""
 
+	// Workflow is the ARN of the consumer's state machine whose tasks assume
+	// Given.Assume, or "". If Caller is set the plan creates it, and it does
+	// nothing but run the resource.
+	Workflow string
+	Caller   bool
+
 	// Routes are the methods of an API that the plan creates.
 	Routes []Route
 
@@ -60,6 +66,7 @@ func (p *Plan) Trials() []Trial {
 		if e.assume != "" {
 			t.Declared = append(t.Declared, Declared{Principal: caller, Action: "sts:AssumeRole", Resource: e.assume})
 			t.ExternalID = e.externalID
+			t.Workflow, t.Caller = e.workflow, e.grant.Caller != nil
 			caller = e.assume
 		}
 		for _, h := range e.rights {

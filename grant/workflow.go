@@ -374,6 +374,10 @@ func (b *builder) callingWorkflow(e *edge) {
 	}
 }
 
+// WorkflowFailed is the error of a calling state machine, made for [Caller], whose
+// task ran the workflow of the other account, which did not succeed.
+const WorkflowFailed = "WorkflowFailed"
+
 // callerDefinition is the calling workflow: it reads the parameter, runs the
 // workflow of the other account with the role of that account, and returns what
 // that returned.
@@ -391,7 +395,7 @@ func callerDefinition(partition, parameter string) template.Object {
 				"Next", "HasSucceeded"),
 			// The call succeeds also if the workflow does not.
 			"HasSucceeded", object("Type", "Choice", "Choices", []any{object("Variable", "$.Status", "StringEquals", "SUCCEEDED", "Next", "Return")}, "Default", "Refuse"),
-			"Refuse", object("Type", "Fail", "Error", "WorkflowFailed", "Cause", refused),
+			"Refuse", object("Type", "Fail", "Error", WorkflowFailed, "Cause", refused),
 			"Return", object("Type", "Pass", "Parameters", object("output.$", "States.StringToJson($.Output)"), "OutputPath", "$.output", "End", true),
 		))
 }

@@ -18,6 +18,9 @@ type call struct {
 	request func(t *target) (*request, string)
 	// passed are error codes that only callers get who may do it.
 	passed []string
+	// absent is the error code for what does not exist, which only callers get who
+	// may do it. It counts in attempts on something absent.
+	absent string
 	// learn keeps what later calls need. It may be nil.
 	learn func(t *target, a *answer)
 }
@@ -27,10 +30,12 @@ type target struct {
 	resource string // concrete, without wildcards
 	arn      iam.ARN
 	pattern  string // as the policy has it
-	kind     string
-	only     *grant.Narrowing
-	owner    grant.Place
-	known    *known
+	// principal is who makes the call.
+	principal string
+	kind      string
+	only      *grant.Narrowing
+	owner     grant.Place
+	known     *known
 }
 
 // known is what calls of one grant learned for later ones.
@@ -40,6 +45,9 @@ type known struct {
 	keys            []attribute // of a table
 	ciphertext      string
 	algorithm       string // of a signing key
+	bearer          bearer // of a domain's packages
+	repository      string // ARN of one that is there
+	path            string // of a package that is there, with its format
 }
 
 // A service is a table of calls.
@@ -56,6 +64,7 @@ type service struct {
 var services = map[string]*service{
 	"s3": s3Calls, "sqs": sqsCalls, "sns": snsCalls, "kinesis": kinesisCalls, "dynamodb": dynamoCalls, "kms": kmsCalls,
 	"secretsmanager": secretCalls, "lambda": lambdaCalls, "events": eventCalls, "ecr": ecrCalls, "execute-api": apiCalls,
+	"codeartifact": codeArtifactCalls, "sts": bearerCalls, "states": stateCalls,
 }
 
 // callOf returns the row of an action for a target, or nil.

@@ -126,6 +126,17 @@ func (y *trying) resourceFor(action, pattern string) string {
 	case "kinesis-stream":
 		stream, _, _ := strings.Cut(pattern, "/consumer/")
 		return stream
+	case "state-machine":
+		if strings.Contains(pattern, ":execution:") {
+			return ""
+		}
+	case repositoryKind:
+		if !strings.Contains(pattern, ":repository/") {
+			return ""
+		}
+		if action == "codeartifact:PublishPackageVersion" {
+			return strings.Replace(sample(pattern), ":repository/", ":package/", 1) + "/npm/" + probeName + "/" + probeName
+		}
 	}
 	return sample(pattern)
 }
@@ -161,6 +172,18 @@ func (y *trying) otherParts(ctx context.Context, user string) {
 			of := *t
 			of.Only = grant.Narrowing{Attributes: t.Only.Attributes}
 			y.attempt(ctx, Attempt{Case: "another partition key", Principal: user, Action: d.Action, Resource: pattern, Want: Refused}, "", &of)
+			return
+		case d.Action == "codeartifact:ReadFromRepository":
+			if other := y.anotherRepository(ctx, user, pattern); other != "" {
+				known := y.known
+				y.known = known.without()
+				y.known.repository = other // its owner says that it is there
+				try("another repository of the domain", d.Action, other, t.Only)
+				y.known = known
+			}
+			return
+		case strings.HasPrefix(d.Action, "states:Start"):
+			y.absentMachine(ctx, user, d.Action, pattern)
 			return
 		case d.Action == "secretsmanager:GetSecretValue" && len(t.Only.Versions) > 0:
 			of := *t
@@ -252,7 +275,9 @@ func (y *trying) otherResources(ctx context.Context, user string) {
 	}
 }
 
-func (k known) without() known { return known{} }
+// without is what is known of another resource: a domain's token is for all its
+// repositories.
+func (k known) without() known { return known{bearer: k.bearer} }
 
 func (y *trying) seen(action, resource string) bool {
 	for _, a := range y.result.Attempts {

@@ -31,6 +31,14 @@ type request struct {
 	body    []byte
 	bare    bool // without a signature
 	local   string
+
+	// packages requests are those of a package manager, whose answers have no
+	// error codes; missing says that the answer that the package does not exist
+	// means that reading is allowed.
+	packages, missing bool
+	// limit is how long the answer may take, if that is longer than callTimeout;
+	// without an answer the request is not made again.
+	limit time.Duration
 }
 
 // jsonRequest is a call in AWS's JSON protocol.
@@ -74,7 +82,7 @@ func (c *caller) send(ctx context.Context, r *request, region, suffix string) (*
 	pause := 200 * time.Millisecond
 	for n := 1; ; n++ {
 		a, err := c.once(ctx, r, region, suffix)
-		if err == nil && !a.busy() || n == maxTries || ctx.Err() != nil || errors.Is(err, errCredentials) {
+		if err == nil && !a.busy() || n == maxTries || err != nil && r.limit > 0 || ctx.Err() != nil || errors.Is(err, errCredentials) {
 			return a, err
 		}
 		if err := sleep(ctx, pause); err != nil {
@@ -87,7 +95,7 @@ func (c *caller) send(ctx context.Context, r *request, region, suffix string) (*
 var errCredentials = errors.New("there are no credentials")
 
 func (c *caller) once(ctx context.Context, r *request, region, suffix string) (*answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(callTimeout, r.limit))
 	defer cancel()
 	address := "https://" + r.host + "." + suffix + r.path
 	if base := aws.ToString(c.config.BaseEndpoint); base != "" {

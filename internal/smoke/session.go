@@ -52,7 +52,7 @@ func (y *trying) identify(ctx context.Context) error {
 	}
 	session, code := y.session(ctx, y.base, t.Principal, "")
 	if session == nil {
-		return fmt.Errorf("%s could not be assumed by %s (%s): its trust policy has to name who runs this; roles of AWS services can be tried from within the service only", t.Principal, y.base.arn, code)
+		return fmt.Errorf("%s could not be assumed by %s (%s): %w", t.Principal, y.base.arn, code, errAssume)
 	}
 	y.as[t.Principal] = session
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -23,12 +24,14 @@ type Options struct {
 	// Assume allows to assume the consumer's role with those credentials.
 	Assume bool
 	// Owner returns credentials for the account of a resource, only to look up
-	// values that CloudFormation knows. It may be nil.
+	// values that CloudFormation knows, and names of other repositories in a
+	// domain. It may be nil.
 	Owner func(ctx context.Context, at grant.Place) (aws.Config, error)
 	// Values are ARNs and ids that only AWS knows, by resource and stage
 	// ("orders-api.prod") or resource ("orders-api").
 	Values map[string]string
-	// Write allows calls that leave something behind, such as a message.
+	// Write allows calls that leave something behind, such as a message, and runs
+	// of workflows.
 	Write bool
 	// Path is the path that APIs are called at where a grant has a wildcard.
 	Path string
@@ -65,6 +68,8 @@ type Attempt struct {
 
 	// Denial is what the refusal says, if Outcome is Refused.
 	Denial *world.Denial `json:"-"`
+
+	absent bool // the resource is one that does not exist
 }
 
 // Wrong reports whether AWS answered otherwise than the manifest says.
@@ -169,6 +174,10 @@ type trying struct {
 func (r *run) try(ctx context.Context, t *grant.Trial, result *Result) {
 	y := &trying{run: r, trial: t, result: result, as: map[string]*caller{}}
 	if err := y.identify(ctx); err != nil {
+		if errors.Is(err, errAssume) && t.Workflow != "" {
+			y.workflow(ctx)
+			return
+		}
 		result.Skipped = err.Error()
 		return
 	}
@@ -212,18 +221,29 @@ func (y *trying) declared(ctx context.Context) {
 // attempt makes a request, again while it is not answered as expected and there
 // is patience, and keeps what became of it.
 func (y *trying) attempt(ctx context.Context, a Attempt, pattern string, of *grant.Trial) *Attempt {
-	for pause := time.Second; ; pause = min(2*pause, 8*time.Second) {
-		a.Outcome, a.Code, a.Reason, a.Denial = "", "", "", nil
-		y.once(ctx, &a, pattern, of)
-		if !a.Wrong() || time.Until(y.deadline) < pause || sleep(ctx, pause) != nil {
-			break
-		}
-		if a.Action == "sts:AssumeRole" {
-			delete(y.as, a.Resource)
-		}
-	}
+	y.patiently(ctx, func() { y.once(ctx, &a, pattern, of) }, &a)
 	y.result.Attempts = append(y.result.Attempts, a)
 	return &y.result.Attempts[len(y.result.Attempts)-1]
+}
+
+// patiently makes attempts, and again while one is not answered as expected and
+// there is patience.
+func (y *trying) patiently(ctx context.Context, once func(), attempts ...*Attempt) {
+	for pause := time.Second; ; pause = min(2*pause, 8*time.Second) {
+		for _, a := range attempts {
+			a.Outcome, a.Code, a.Reason, a.Denial = "", "", "", nil
+		}
+		once()
+		wrong := slices.ContainsFunc(attempts, func(a *Attempt) bool { return a.Wrong() })
+		if !wrong || time.Until(y.deadline) < pause || sleep(ctx, pause) != nil {
+			return
+		}
+		for _, a := range attempts {
+			if a.Action == "sts:AssumeRole" {
+				delete(y.as, a.Resource)
+			}
+		}
+	}
 }
 
 func (y *trying) once(ctx context.Context, a *Attempt, pattern string, of *grant.Trial) {
@@ -243,7 +263,7 @@ func (y *trying) once(ctx context.Context, a *Attempt, pattern string, of *grant
 		return
 	}
 	request, why := c.request(t)
-	writes := c.writes || a.Case == "declared" && request != nil && request.service == "execute-api" && !safeMethods[request.method]
+	writes := c.writes && !a.absent || a.Case == "declared" && request != nil && request.service == "execute-api" && !safeMethods[request.method]
 	switch {
 	case why != "":
 		a.Outcome, a.Reason = NotTried, why
@@ -257,7 +277,11 @@ func (y *trying) once(ctx context.Context, a *Attempt, pattern string, of *grant
 		a.Outcome, a.Reason = Inconclusive, err.Error()
 		return
 	}
-	y.judge(a, answer, c)
+	if request.packages {
+		y.judgePackages(a, answer, request)
+	} else {
+		y.judge(a, answer, c)
+	}
 	if a.Outcome == Allowed && c.learn != nil && a.Case == "declared" {
 		c.learn(t, answer)
 	}
@@ -270,12 +294,36 @@ func (y *trying) judge(a *Attempt, answer *answer, c *call) {
 	switch {
 	case answer.denied():
 		a.Outcome, a.Denial = Refused, denial(a, answer.message)
-	case answer.status < 300, slices.Contains(c.passed, answer.code), api && !answer.gateway:
+	case answer.status < 300, slices.Contains(c.passed, answer.code), a.absent && c.absent != "" && answer.code == c.absent, api && !answer.gateway:
 		a.Outcome = Allowed
 	case api && answer.code == "MissingAuthenticationTokenException":
 		a.Outcome, a.Reason = NotTried, "the API has no such method and path; --path names one that it has"
 	default:
 		a.Outcome, a.Reason = Inconclusive, fmt.Sprintf("AWS answered %d %s, which does not say whether it is allowed", answer.status, answer.code)
+	}
+}
+
+// judgePackages says what the answer of a repository's endpoint means, which has
+// no error codes: 403 is a refusal, and 401 that the token is not known.
+//
+// https://docs.aws.amazon.com/codeartifact/latest/ug/troubleshooting.html
+func (y *trying) judgePackages(a *Attempt, answer *answer, r *request) {
+	a.Code = answer.code
+	if a.Code == "" && answer.status >= 300 {
+		a.Code = http.StatusText(answer.status)
+	}
+	switch {
+	case answer.status == http.StatusForbidden:
+		message := answer.message
+		if message == "" {
+			message = field(answer.body, "error")
+		}
+		a.Outcome, a.Denial = Refused, denial(a, message)
+	case answer.status < 300, r.missing && answer.status == http.StatusNotFound,
+		r.method == http.MethodPut && answer.status == http.StatusConflict: // published before
+		a.Outcome = Allowed
+	default:
+		a.Outcome, a.Reason = Inconclusive, fmt.Sprintf("the repository's endpoint answered %d, which does not say whether it is allowed", answer.status)
 	}
 }
 
@@ -301,12 +349,16 @@ func denial(a *Attempt, message string) *world.Denial {
 
 // target is what a call is about.
 func (y *trying) target(a *Attempt, pattern string, of *grant.Trial) *target {
-	t := &target{resource: a.Resource, pattern: pattern, kind: of.Kind, only: &of.Only, owner: of.Owner, known: &y.known}
+	t := &target{resource: a.Resource, pattern: pattern, kind: of.Kind, principal: a.Principal, only: &of.Only, owner: of.Owner, known: &y.known}
 	t.arn = parts(a.Resource)
 	return t
 }
 
-var errOther = errors.New("these are credentials of somebody else")
+// Why grants are skipped.
+var (
+	errOther  = errors.New("these are credentials of somebody else")
+	errAssume = errors.New("its trust policy has to name who runs this; roles of AWS services can be tried from within the service only")
+)
 
 // matches reports whether an identity is a principal of a grant: the role, by
 // account and name, because sessions do not show the role's path.

@@ -28,6 +28,9 @@ type deployment struct {
 	plan    *grant.Plan
 	outputs map[string]string // :: stack and output → value
 	probes  int
+	// apply does what the commands that write a document do, in its stack's
+	// account. It is nil where a plan has none.
+	apply func(c aws.Config, policy string)
 }
 
 func compile(t *testing.T, manifest string) *grant.Plan {
@@ -76,7 +79,7 @@ func (d *deployment) client(s *grant.Stack) *cloudformation.Client {
 
 func (d *deployment) create(s *grant.Stack) {
 	d.t.Helper()
-	if len(s.Applies) > 0 {
+	if len(s.Applies) > 0 && d.apply == nil {
 		d.t.Fatalf("stack %s: documents that commands write are for the script's test", s.Name)
 	}
 	body, err := cfn.Write(s.Template)
@@ -99,6 +102,13 @@ func (d *deployment) create(s *grant.Stack) {
 	}
 	for _, o := range out.Stacks[0].Outputs {
 		d.outputs[s.Name+" "+*o.OutputKey] = *o.OutputValue
+	}
+	for _, a := range s.Applies {
+		policy, err := a.Policy.MarshalJSON()
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.apply(d.box.Account(s.AccountID).Config(), string(policy))
 	}
 }
 

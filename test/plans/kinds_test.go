@@ -41,6 +41,8 @@ type kindTest struct {
 	// that is the role itself.
 	session func(t *testing.T, d *deployment, c aws.Config, stage string) (aws.Config, error)
 	probe   func(*smoke.Options)
+	// apply writes a document that the plan has commands for.
+	apply func(t *testing.T, owner aws.Config, policy string)
 }
 
 var owners = map[string]string{"alpha": ownerA, "prod": ownerP}
@@ -67,6 +69,9 @@ func (k *kindTest) run(t *testing.T) {
 	d := newDeployment(t, box, parties+k.manifest)
 	for _, r := range d.leftovers(before) {
 		before[r] = true // what the test itself made
+	}
+	if k.apply != nil {
+		d.apply = func(owner aws.Config, policy string) { k.apply(t, owner, policy) }
 	}
 	d.deploy()
 	for stage, account := range owners {
