@@ -314,11 +314,16 @@ func (h *Handle) Invalidate(accessKeyID string) {
 		return
 	}
 	h.current.Store(nil)
-	b.schedule.remove(h)
-	now := b.clock.now()
-	if f, err := b.join(h, now, waitedFor(now)); err == nil {
-		f.avoid = accessKeyID
+	if h.flight == nil { // else it may be its place in the queue
+		b.schedule.remove(h)
 	}
+	now := b.clock.now()
+	f, err := b.join(h, now, waitedFor(now))
+	if err != nil { // nobody may come for it again
+		b.schedule.put(h, timed, now+int64(coldLife))
+		return
+	}
+	f.avoid = accessKeyID
 }
 
 // Recheck asks AWS anew, whatever was answered before, at most once a second,

@@ -344,3 +344,32 @@ func TestNobodyWaitsForRegionsThatAreDown(t *testing.T) {
 		}
 	})
 }
+
+// Credentials that AWS did not accept are replaced also when their renewal was
+// in the queue already.
+func TestInvalidateWhileQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFake(t)
+		b := start(t, fake.config())
+		var handles []*broker.Handle
+		for i := range 20 {
+			h := handle(t, b, access(fmt.Sprint("customer-", i)))
+			get(t, h)
+			handles = append(handles, h)
+		}
+		time.Sleep(50 * time.Minute)
+		fake.always(down)
+		time.Sleep(7 * time.Minute)
+		if b.Stats().Queued == 0 {
+			t.Fatal("no renewal is in the queue")
+		}
+		for _, h := range handles {
+			h.Invalidate(h.Status().AccessKeyID)
+		}
+		fake.do(granted)
+		time.Sleep(time.Minute)
+		for _, h := range handles {
+			get(t, h)
+		}
+	})
+}
