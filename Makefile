@@ -47,7 +47,8 @@ repro: ## Build twice from different folders and compare
 	@scripts/repro
 
 .PHONY: soak
-soak: ## Onboard and use customers under load in the sandbox for SOAKTIME (10m)
+soak: ## For SOAKTIME (10m) each: customers under load in the sandbox, and the broker with 10,000 customers and a faulty STS
+	cd bench && CROSSACCOUNT_SOAK=$(SOAKTIME) go test -count=1 -run '^TestSoak$$' -timeout 0 -v ./broker
 	CROSSACCOUNT_SOAK=$(SOAKTIME) go test -race -count=1 -run '^TestSoak$$' -timeout 0 -v ./sandbox/sandboxtest
 
 .PHONY: tools

@@ -35,12 +35,19 @@ type speed struct {
 func pace(turns int, operations ...func(times int)) []speed {
 	all := make([][]float64, len(operations))
 	out := make([]speed, len(operations))
+	times := make([]int, len(operations)) // that take about 100 µs
+	for i, do := range operations {
+		do(100)
+		began := time.Now()
+		do(100)
+		times[i] = max(10, int(100*100*time.Microsecond/max(1, time.Since(began))))
+	}
 	for range turns {
 		for i, do := range operations {
-			const times = 2000
+			times := times[i]
 			began := time.Now()
 			do(times)
-			all[i] = append(all[i], float64(time.Since(began).Nanoseconds())/times)
+			all[i] = append(all[i], float64(time.Since(began).Nanoseconds())/float64(times))
 		}
 	}
 	for i, do := range operations {
@@ -66,7 +73,7 @@ func beside(l *lab, w way, operation func(*client) (func(times int), error)) (mi
 		}
 		ops = append(ops, do)
 	}
-	s := pace(l.pick(1001, 301), ops...)
+	s := pace(l.pick(10_001, 2001), ops...)
 	return s[0], s[1], nil
 }
 
@@ -161,7 +168,7 @@ func handler(l *lab, w way) (r result, err error) {
 		Header: http.Header{"Authorization": {token}, "User-Agent": {"aws-sdk-go-v2/1.47"}, "Accept-Encoding": {"gzip"}},
 	}).WithContext(context.Background())
 	response := &discard{header: http.Header{}}
-	s := pace(l.pick(301, 101), func(times int) {
+	s := pace(l.pick(3001, 501), func(times int) {
 		for range times {
 			e.ServeHTTP(response, request)
 		}
