@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -103,4 +104,49 @@ func (w *world) asFunction(ctx context.Context, role string, code func(context.C
 	}
 	_, deleted := client.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: name})
 	return errors.Join(err, failure, deleted)
+}
+
+// tags returns the tags of a role of the shop, which everything that a plan creates
+// has.
+func (w *world) tags(ctx context.Context, role string) (string, error) {
+	out, err := iam.NewFromConfig(w.config("shop-prod")).ListRoleTags(ctx, &iam.ListRoleTagsInput{RoleName: &role})
+	if err != nil {
+		return "", err
+	}
+	var all []string
+	for _, t := range out.Tags {
+		all = append(all, *t.Key+"="+*t.Value)
+	}
+	return strings.Join(all, ", "), nil
+}
+
+// left names what is in the accounts of the shop and the team that was not there
+// before the plan.
+func (w *world) left(ctx context.Context) (string, error) {
+	var all []string
+	for _, account := range []string{"shop-prod", "reports-prod"} {
+		client := iam.NewFromConfig(w.config(account))
+		roles, err := client.ListRoles(ctx, &iam.ListRolesInput{})
+		if err != nil {
+			return "", err
+		}
+		for _, r := range roles.Roles {
+			if *r.Arn != w.stranger {
+				all = append(all, *r.Arn)
+			}
+		}
+		providers, err := client.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{})
+		if err != nil {
+			return "", err
+		}
+		for _, p := range providers.OpenIDConnectProviderList {
+			all = append(all, *p.Arn)
+		}
+		tables, err := dynamodb.NewFromConfig(w.config(account)).ListTables(ctx, &dynamodb.ListTablesInput{})
+		if err != nil {
+			return "", err
+		}
+		all = append(all, tables.TableNames...)
+	}
+	return strings.Join(all, " "), nil
 }

@@ -100,7 +100,14 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := w.remove(ctx, plan); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "\nRemoved in reverse.")
+	left, err := w.left(ctx)
+	if err != nil {
+		return err
+	}
+	if left != "" {
+		return errors.New("left after the removal: " + left)
+	}
+	fmt.Fprintln(out, "\nRemoved in reverse, and no role, provider or table is left.")
 	return nil
 }
 
@@ -141,7 +148,7 @@ func (s *story) refused(what, code string, step func() error) {
 	err := step()
 	got := codeOf(err)
 	if got != code {
-		s.err = errors.Join(s.err, fmt.Errorf("%s: %q and not %q: %w", what, got, code, err))
+		s.err = errors.Join(s.err, fmt.Errorf("%s: %q and not %q", what, got, code), err)
 	}
 	fmt.Fprintf(s.out, "  %-22srefused: %s%s\n", what, got, where(err))
 }
@@ -232,6 +239,7 @@ func tea(price string) map[string]dynamodbtypes.AttributeValue {
 func (s *story) first(ctx context.Context, w *world, plan *grant.Plan) {
 	fmt.Fprintln(s.out, "\n1. A function assumes a role")
 	s.policies(plan, "role-")
+	s.works("tags of the role", func() (string, error) { return w.tags(ctx, "shop-for-by-role") })
 	s.runs(w.asFunction(ctx, functionRole, func(ctx context.Context, own aws.Config) error {
 		config, b, err := byRole(own, roleForRole)
 		if err != nil {

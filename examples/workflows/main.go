@@ -66,8 +66,12 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if report, err := plan.Check(); err != nil || !report.OK() {
-		return fmt.Errorf("the plan's own check: %+v %w", report, err)
+	report, err := plan.Check()
+	if err != nil {
+		return err
+	}
+	if !report.OK() {
+		return fmt.Errorf("the plan's own check: %+v", report.Failures)
 	}
 	w := &world{box: sandbox.New(sandbox.Options{}), accounts: map[string]*sandbox.Account{}, outputs: map[string]string{}}
 	for name, a := range m.Accounts {
