@@ -316,6 +316,7 @@ func (a *assembler) fill(s *Stack) {
 			a.applyDocument(s, u)
 			continue
 		}
+		referred := map[string]bool{} // which CloudFormation waits for anyhow
 		bind := func(text string) string {
 			// A role that a policy names must exist before it; within a stack a
 			// reference says so.
@@ -335,6 +336,7 @@ func (a *assembler) fill(s *Stack) {
 				}
 				other := a.units[key]
 				if other.stack == s {
+					referred[key] = true
 					return template.Attribute(other.id, attribute)
 				}
 				name := camel(other.id, attribute)
@@ -349,7 +351,7 @@ func (a *assembler) fill(s *Stack) {
 		}
 		kind := template.Rewrite(u.kind, bind)
 		if g, ok := kind.(*template.Generic); ok {
-			g.After = a.afterIn(s, g.After)
+			g.After = a.afterIn(s, slices.DeleteFunc(slices.Clone(g.After), func(key string) bool { return referred[key] }))
 		}
 		t.Resources = append(t.Resources, template.Resource{ID: u.id, Kind: kind})
 	}

@@ -377,6 +377,16 @@ func (c *checking) ask(e *edge, q question) {
 	for i := range q.conditions {
 		key := q.conditions[i].Key
 		onConsumer := q.action != "sts:AssumeRole" && (key != "aws:SourceVpce" || assumed) // else asked for by the resource alone
+		if q.conditions[i].Operator == "Null" {
+			continue // with the condition on the key's values
+		}
+		neighbour("another "+key, func(n *question) {
+			n.conditions = slices.Clone(n.conditions)
+			n.conditions[i].Values = []string{"anything-else"}
+		}, onConsumer, true)
+		if strings.HasSuffix(q.conditions[i].Operator, "IfExists") {
+			continue
+		}
 		neighbour("without "+key, func(n *question) {
 			n.conditions = slices.DeleteFunc(slices.Clone(n.conditions), func(c iam.Condition) bool { return c.Key == key })
 		}, onConsumer, true)
@@ -455,6 +465,9 @@ func (c *checking) lint() {
 				o.Suppressions = append(o.Suppressions, lint.Suppression{ID: "GX-P01", Reason: "preflight requests have no credentials, and cors asks for them"})
 			}
 			for _, w := range e.grant.Waive {
+				if w.Rule == RuleStage {
+					continue // about the manifest, which the linter does not see
+				}
 				o.Suppressions = append(o.Suppressions, lint.Suppression{ID: w.Rule, Reason: w.Reason})
 			}
 			if e.trust == "account" || e.trust == "organization" {

@@ -203,8 +203,15 @@ func (b *builder) createResource(i *instance, e *edge) {
 		phase = phaseKeys
 	}
 	if i.key != nil && t.keyProperty != "" {
+		for _, need := range t.keyNeeds {
+			setPath(&g.Properties, strings.Split(need.Key, "."), need.Value)
+		}
 		setPath(&g.Properties, strings.Split(t.keyProperty, "."), i.key.arnInStack())
 	}
+	if i.key != nil && t.encrypt != nil {
+		t.encrypt(g, i.key.arnInStack())
+	}
+	b.checkTags(i)
 	if !hasKey(g.Properties, "Tags") {
 		i.tags = b.tags(b.ownerOf(i), i.app, i.stage, nil)
 		g.Properties.Add("Tags", tagList(i.tags))
@@ -214,6 +221,24 @@ func (b *builder) createResource(i *instance, e *edge) {
 	}
 	b.unit(&unit{key: i.unitKey(), id: camel(i.name), site: i.site, stage: i.stage, phase: phase, path: i.path, owner: b.ownerOf(i), app: i.app, kind: g, grants: []string{e.grant.Name}})
 	b.createParts(i, e)
+}
+
+// checkTags reports tags of the manifest that AWS would refuse.
+func (b *builder) checkTags(i *instance) {
+	for _, member := range i.decl.Create {
+		tags, _ := member.Value.([]any)
+		if member.Key != "Tags" {
+			continue
+		}
+		for n, tag := range tags {
+			o, _ := tag.(template.Object)
+			key, isText := text(o, "Key")
+			value, _ := text(o, "Value")
+			if err := reference.CheckTag(key, value); isText && err != nil {
+				b.report(b.m.problem(RuleValue, fmt.Sprintf("%s.create.Tags[%d]", i.path, n), "choose another", "%v", err))
+			}
+		}
+	}
 }
 
 func (b *builder) ownerOf(i *instance) string {

@@ -259,6 +259,11 @@ func (b *builder) assumeStatement(e *edge, arn string) {
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
 func (b *builder) trustStatement(e *edge, role *roleUnit) {
 	principals, conditions := e.who()
+	if principals.All {
+		// IAM refuses "Principal": "*" in trust policies, but takes this.
+		// https://github.com/aws/aws-cdk/issues/5732
+		principals = &iam.Principals{AWS: []string{"*"}}
+	}
 	s := iam.Statement{Sid: "AllowConsumer", Effect: iam.Allow, Principal: principals, Action: []string{"sts:AssumeRole"}, Conditions: conditions}
 	if e.externalID != "" {
 		s.Conditions = append(s.Conditions, condition("StringEquals", "sts:ExternalId", e.externalID)...)

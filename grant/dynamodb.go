@@ -20,7 +20,7 @@ func dynamoTable() *kind {
 		}
 		return arns
 	}
-	limited := func(_ *instance, n *Narrowing) []iam.Condition {
+	limited := func(n *Narrowing, key string, values ...string) []iam.Condition {
 		c := condition("ForAllValues:StringEquals", "dynamodb:LeadingKeys", n.Keys...)
 		if len(c) > 0 {
 			// ForAllValues is true for a request without the key.
@@ -29,8 +29,18 @@ func dynamoTable() *kind {
 		if len(n.Attributes) > 0 {
 			c = append(c, condition("ForAllValues:StringEquals", "dynamodb:Attributes", n.Attributes...)...)
 			c = append(c, condition("Null", "dynamodb:Attributes", "false")...)
+			c = append(c, condition("StringEqualsIfExists", key, values...)...)
 		}
 		return c
+	}
+	// A query that names no attributes, and a write that asks for the old item,
+	// would get all of them: dynamodb:Attributes has those of the request alone.
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples_dynamodb_attributes.html
+	reading := func(_ *instance, n *Narrowing) []iam.Condition {
+		return limited(n, "dynamodb:Select", "SPECIFIC_ATTRIBUTES")
+	}
+	writing := func(_ *instance, n *Narrowing) []iam.Condition {
+		return limited(n, "dynamodb:ReturnValues", "NONE", "UPDATED_NEW", "UPDATED_OLD")
 	}
 	describe := right{sid: "DescribeTable", actions: []string{"dynamodb:DescribeTable"}}
 	unlimited := func(_ *instance, n *Narrowing) bool { return len(n.Keys) == 0 }
@@ -40,13 +50,13 @@ func dynamoTable() *kind {
 		arn:  arnOf("dynamodb", "table/"),
 		accesses: []access{
 			{word: "read", doc: "get and query items, and scan unless keys narrow the grant", readOnly: true, key: []string{"kms:Decrypt"}, rights: []right{
-				{sid: "ReadItems", actions: []string{"dynamodb:GetItem", "dynamodb:BatchGetItem"}, when: limited},
-				{sid: "QueryItems", actions: []string{"dynamodb:Query"}, on: withIndexes, when: limited},
-				{sid: "ScanItems", actions: []string{"dynamodb:Scan"}, on: withIndexes, when: limited, wanted: unlimited},
+				{sid: "ReadItems", actions: []string{"dynamodb:GetItem", "dynamodb:BatchGetItem"}, when: reading},
+				{sid: "QueryItems", actions: []string{"dynamodb:Query"}, on: withIndexes, when: reading},
+				{sid: "ScanItems", actions: []string{"dynamodb:Scan"}, on: withIndexes, when: reading, wanted: unlimited},
 				describe,
 			}},
 			{word: "write", doc: "put, update and delete items", key: []string{"kms:Decrypt"}, rights: []right{
-				{sid: "WriteItems", actions: []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}, when: limited},
+				{sid: "WriteItems", actions: []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}, when: writing},
 				describe,
 			}},
 			{word: "stream", doc: "read the table's stream, also by a Lambda event source mapping", readOnly: true, key: []string{"kms:Decrypt"}, ignores: []string{"indexes", "keys", "attributes"}, rights: []right{
@@ -70,7 +80,7 @@ func dynamoTable() *kind {
 				return []string{"aws", "dynamodb", "delete-resource-policy", "--resource-arn", i.partARN(part)}
 			},
 		},
-		create: &createType{cloudFormation: "AWS::DynamoDB::Table", nameProperty: "TableName", keyProperty: "SSESpecification.KMSMasterKeyId", arnAttribute: "Arn"},
+		create: &createType{cloudFormation: "AWS::DynamoDB::Table", nameProperty: "TableName", keyProperty: "SSESpecification.KMSMasterKeyId", keyNeeds: template.Object{{Key: "SSESpecification.SSEEnabled", Value: true}, {Key: "SSESpecification.SSEType", Value: "KMS"}}, arnAttribute: "Arn"},
 		caveats: []string{
 			"Consumers pass the table's ARN as TableName.",
 			"Queries of an index need the index in only.indexes: its ARN is another resource, but its rights are in the table's policy.",

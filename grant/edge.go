@@ -291,6 +291,9 @@ func (x *expander) instance(name, stage string) *instance {
 	}
 	if _, ok := x.m.Resources[r.Encryption]; ok {
 		i.key = x.instance(r.Encryption, stage)
+		if i.key != nil && i.key.site.Region != i.site.Region {
+			x.report(x.m.problem(RuleRegion, at+".encryption", "set region on one of them, or name a key of the other region", "the key %q is in %s and the resource in %s; services use keys of their own region only", r.Encryption, i.key.site.Region, i.site.Region))
+		}
 	}
 	i.parts = x.parts(i)
 	return i

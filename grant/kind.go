@@ -126,9 +126,13 @@ type createType struct {
 	cloudFormation string
 	nameProperty   string
 	keyProperty    string // the property that takes the key's ARN, with dots for nesting
-	arnAttribute   string // "Ref", or the attribute of Fn::GetAtt
-	idAttribute    string
-	fixed          template.Object // properties that it always has
+	// keyNeeds are properties without which the key's is refused, likewise.
+	keyNeeds template.Object
+	// encrypt sets the key where one property does not do.
+	encrypt      func(g *template.Generic, key string)
+	arnAttribute string // "Ref", or the attribute of Fn::GetAtt
+	idAttribute  string
+	fixed        template.Object // properties that it always has
 	// also makes what the resource needs besides, when its policy is known.
 	also func(b *builder, i *instance, g *template.Generic) []*unit
 }

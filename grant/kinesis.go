@@ -49,7 +49,7 @@ func kinesisStream() *kind {
 				return template.Block{Type: "aws_kinesis_resource_policy", Arguments: template.Object{{Key: "resource_arn", Value: policyResource(i, part)}, {Key: "policy", Value: p}}}
 			},
 		},
-		create: &createType{cloudFormation: "AWS::Kinesis::Stream", nameProperty: "Name", keyProperty: "StreamEncryption.KeyId", arnAttribute: "Arn"},
+		create: &createType{cloudFormation: "AWS::Kinesis::Stream", nameProperty: "Name", keyProperty: "StreamEncryption.KeyId", keyNeeds: template.Object{{Key: "StreamEncryption.EncryptionType", Value: "KMS"}}, arnAttribute: "Arn"},
 		caveats: []string{
 			"Consumers address the stream by its ARN: a name is looked up in the caller's own account.",
 			"With enhanced fan-out the owner's account must register the stream consumer; the Kinesis Client Library cannot do it across accounts. Its ARN reaches the consumer's stack as a parameter.",

@@ -60,9 +60,9 @@ var declarations = map[string]string{
 // narrowings are what grants on a kind may be narrowed by.
 var narrowings = map[string][]string{
 	"sqs-queue": {"vpc_endpoints: [vpce-0a1b2c3d]"}, "kinesis-stream": {"vpc_endpoints: [vpce-0a1b2c3d]"},
-	"s3-bucket": {"vpc_endpoints: [vpce-0a1b2c3d]", "prefixes: [daily/]", "object_tags: {class: public}"}, "dynamodb-table": {"indexes: [by-date]", "keys: [acme]", "attributes: [id, total]"},
+	"s3-bucket": {"vpc_endpoints: [vpce-0a1b2c3d]", "prefixes: [daily/]", "prefixes: [weekly/]", "object_tags: {class: public}"}, "dynamodb-table": {"indexes: [by-date]", "keys: [acme]", "keys: [other]", "attributes: [id, total]"},
 	"secret": {"versions: [AWSCURRENT]"}, "lambda-function": {"qualifier: live"}, "event-bus": {"sources: [shop]", "detail_types: [Ordered]"},
-	"sns-topic": {"protocols: [sqs]"}, "rest-api": {"paths: [orders]", "methods: [GET]", "vpc_endpoints: [vpce-0a1b2c3d]"}, "http-api": {"paths: [orders/*]"},
+	"sns-topic": {"protocols: [sqs]"}, "rest-api": {"paths: [orders]", "paths: [prices]", "methods: [GET]", "vpc_endpoints: [vpce-0a1b2c3d]"}, "http-api": {"paths: [orders/*]"},
 }
 
 func anyManifest(t *rapid.T) []byte {

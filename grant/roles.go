@@ -141,7 +141,7 @@ func (b *builder) consumerRole(e *edge) {
 	switch {
 	case r.consumer == nil:
 		b.report(b.m.problem(RuleCollision, e.path, "choose another name", "the role %q of the consumer is also a role that a grant creates", p.name))
-	case r.arn != p.arn || r.consumer.Create != p.role.Create || !reflect.DeepEqual(r.consumer.ServiceAccount, p.role.ServiceAccount) || !slices.Equal(r.consumer.Policies, p.role.Policies) || r.consumer.Boundary != p.role.Boundary:
+	case r.arn != p.arn || r.consumer.Create != p.role.Create || !reflect.DeepEqual(r.consumer.ServiceAccount, p.role.ServiceAccount) || !slices.Equal(r.consumer.Policies, p.role.Policies) || r.consumer.Boundary != p.role.Boundary || !reflect.DeepEqual(r.consumer.Permissions, p.role.Permissions):
 		b.report(b.m.problem(RuleCollision, e.path, "describe the role once, under the consumer", "the grants %s and %q describe the role %q of account %s differently", few(r.grants), e.grant.Name, p.name, p.site.ID))
 	}
 	r.grants = union(r.grants, []string{e.grant.Name})

@@ -8,6 +8,15 @@ import (
 	"github.com/crossaccount/crossaccount/template"
 )
 
+// encryptBucket makes a key the one that S3 uses for new objects.
+//
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-s3-bucket-bucketencryption.html
+func encryptBucket(g *template.Generic, key string) {
+	setPath(&g.Properties, []string{"BucketEncryption"}, template.Object{{Key: "ServerSideEncryptionConfiguration", Value: []any{
+		template.Object{{Key: "ServerSideEncryptionByDefault", Value: template.Object{{Key: "SSEAlgorithm", Value: "aws:kms"}, {Key: "KMSMasterKeyID", Value: key}}}},
+	}}})
+}
+
 // s3Bucket is the kind of S3 general purpose buckets. Actions on objects work on
 // object ARNs, listing on the bucket's own, so every access has both.
 //
@@ -63,7 +72,7 @@ func s3Bucket() *kind {
 				return template.Block{Type: "aws_s3_bucket_policy", Arguments: template.Object{{Key: "bucket", Value: i.physical}, {Key: "policy", Value: p}}}
 			},
 		},
-		create: &createType{cloudFormation: "AWS::S3::Bucket", nameProperty: "BucketName", arnAttribute: "Arn",
+		create: &createType{cloudFormation: "AWS::S3::Bucket", nameProperty: "BucketName", arnAttribute: "Arn", encrypt: encryptBucket,
 			fixed: template.Object{
 				{Key: "PublicAccessBlockConfiguration", Value: template.Object{
 					{Key: "BlockPublicAcls", Value: true}, {Key: "BlockPublicPolicy", Value: true},

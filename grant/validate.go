@@ -87,6 +87,7 @@ func (v *validator) parties() {
 			account(at, v.m.Apps[name].Accounts[stage])
 		}
 	}
+	holders := map[string]string{} // :: external ID → its consumer
 	for _, name := range sortedKeys(v.m.Consumers) {
 		c, at := v.m.Consumers[name], "consumers."+name
 		for _, stage := range sortedKeys(c.Accounts) {
@@ -107,6 +108,10 @@ func (v *validator) parties() {
 			if err := reference.CheckExternalID(c.ExternalID); err != nil {
 				v.report(v.m.problem(RuleExternalID, at+".external_id", "choose another", "%v", err))
 			}
+			if other, ok := holders[c.ExternalID]; ok {
+				v.report(v.m.problem(RuleExternalID, at+".external_id", "give each consumer one of its own", "the external ID is that of the consumer %q already, and what one of them is asked to do could use the other's role", other))
+			}
+			holders[c.ExternalID] = name
 		}
 		if c.Role != nil {
 			v.role(at+".role", c.Role)
