@@ -196,3 +196,75 @@ grants: [{name: g, consumer: bi, resource: bucket, access: read, only: {prefixes
 		t.Errorf("the kept statement was not found: %+v", report.Failures)
 	}
 }
+
+// What narrows a grant is in both documents, for every action.
+func TestNarrowingIsOnBothSides(t *testing.T) {
+	plan := compile(t, []byte(sharing+`
+resources: {table: {kind: dynamodb-table, name: orders}}
+grants:
+  - {name: g, consumer: bi, resource: table, access: read, only: {keys: [acme], attributes: [id, total]}}
+  - {name: h, consumer: ops, resource: table, access: write, only: {keys: [acme], attributes: [id, total]}}
+`), grant.CloudFormation)
+	checked(t, plan)
+	sides := 0
+	for _, d := range plan.Documents() {
+		for _, s := range d.Policy.Statements {
+			if slices.Equal(s.Action, []string{"dynamodb:DescribeTable"}) || !strings.HasPrefix(s.Action[0], "dynamodb:") {
+				continue
+			}
+			sides++
+			var got []string
+			for _, c := range s.Conditions {
+				got = append(got, c.Operator+" "+c.Key+" "+strings.Join(c.Values, ","))
+			}
+			want := []string{
+				"ForAllValues:StringEquals dynamodb:LeadingKeys acme", "Null dynamodb:LeadingKeys false",
+				"ForAllValues:StringEquals dynamodb:Attributes id,total", "Null dynamodb:Attributes false",
+				"StringEqualsIfExists dynamodb:Select SPECIFIC_ATTRIBUTES",
+			}
+			if slices.Contains(s.Action, "dynamodb:PutItem") {
+				want[4] = "StringEqualsIfExists dynamodb:ReturnValues NONE,UPDATED_NEW,UPDATED_OLD"
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %s has the conditions\n%s", d.Title, s.Action, strings.Join(got, "\n"))
+			}
+		}
+	}
+	if sides < 6 {
+		t.Errorf("%d statements on both sides", sides)
+	}
+}
+
+// An endpoint lets through what its own consumer's grants need.
+func TestEndpointsAreForTheirConsumers(t *testing.T) {
+	plan := compile(t, []byte(sharing+`
+endpoints:
+  objects: {consumer: bi, service: s3, id: vpce-0a1b2c3d4e5f60718}
+  tokens: {consumer: bi, service: sts, id: vpce-0a1b2c3d4e5f60719}
+resources: {mine: {kind: s3-bucket, name: shop-mine}, open: {kind: s3-bucket, name: shop-open}, theirs: {kind: s3-bucket, name: shop-theirs}}
+grants:
+  - {name: g, consumer: bi, resource: mine, access: read}
+  - {name: i, consumer: bi, resource: open, access: read, trust: account}
+  - {name: h, consumer: ops, resource: theirs, access: read}
+`), grant.CloudFormation)
+	checked(t, plan)
+	found, accounts := false, false
+	for _, d := range plan.Documents() {
+		if d.Kind != iam.KindEndpoint {
+			continue
+		}
+		found = true
+		for _, s := range d.Policy.Statements {
+			if strings.Contains(strings.Join(s.Resource, " "), "shop-theirs") {
+				t.Errorf("the endpoint of bi is open for %v", s.Resource)
+			}
+			if len(s.Conditions) != 1 || s.Conditions[0].Key != "aws:PrincipalArn" && s.Conditions[0].Key != "aws:PrincipalAccount" {
+				t.Errorf("the statement %s of the endpoint is for everybody: %+v", s.Sid, s.Conditions)
+			}
+			accounts = accounts || s.Conditions[0].Key == "aws:PrincipalAccount"
+		}
+	}
+	if !found || !accounts {
+		t.Errorf("endpoints have policies: %v; one is open to an account: %v", found, accounts)
+	}
+}
