@@ -44,8 +44,9 @@ inconclusive and never a pass.
 
 Calls have no lasting effect: reads, dry runs, and writes whose condition is
 never true. One exception asks for what must be refused: POST to an API whose
-grant is read-only. With --write messages, records and objects are sent too.
-What answers contain is not shown.
+grant is read-only. With --write messages, records and objects are sent too,
+state machines that may be run are run, and a package is published that must be
+refused. What answers contain is not shown.
 
 Credentials are those of the environment or of --profile, and every grant is
 tried that is for the role they belong to: run it where the consumer runs. With
@@ -74,7 +75,7 @@ told, and 2 if nothing here is for these credentials.`,
 	f.BoolVar(&p.options.Assume, "assume", false, "assume the consumer's role first")
 	f.StringArrayVar(&p.values, "value", nil, "an ARN or id that only AWS knows, as `RESOURCE[.STAGE]=VALUE`; of a stream consumer, GRANT[.STAGE]=ARN")
 	f.StringVar(&p.options.Path, "path", "", "`path` that APIs are called at where a grant has a wildcard")
-	f.BoolVar(&p.options.Write, "write", false, "also make calls that leave something behind")
+	f.BoolVar(&p.options.Write, "write", false, "also make calls that leave something behind, and run workflows")
 	f.DurationVar(&p.options.Patience, "wait", 30*time.Second, "how long an unexpected answer may be due to changes on their way")
 	f.BoolVar(&p.asJSON, "json", false, "print JSON")
 	c.MarkFlagsMutuallyExclusive("profile", "profiles")

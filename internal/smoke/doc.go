@@ -10,7 +10,11 @@
 // are made only with [Options.Write]. What answers contain is thrown away, but
 // for names that later calls need, such as a shard's.
 //
-// Only AWS's AccessDenied counts as refused. Throttling and faults are tried
+// Packages are read as package managers do, with a token that is kept nowhere but
+// in memory. A role that only Step Functions can assume is tried by running the
+// consumer's state machine, if [Options.Write] allows that.
+//
+// Only AWS's AccessDenied counts as refused, and 403 of a package repository. Throttling and faults are tried
 // again a few times; what stays unclear is inconclusive, never a pass.
 //
 // Requests are signed by hand, so the package needs no SDK of each service; the

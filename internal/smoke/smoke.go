@@ -174,7 +174,7 @@ type trying struct {
 func (r *run) try(ctx context.Context, t *grant.Trial, result *Result) {
 	y := &trying{run: r, trial: t, result: result, as: map[string]*caller{}}
 	if err := y.identify(ctx); err != nil {
-		if errors.Is(err, errAssume) && t.Workflow != "" {
+		if errors.Is(err, errAssume) && t.Workflow != "" && parts(y.base.arn).Account == t.Consumer.ID {
 			y.workflow(ctx)
 			return
 		}
