@@ -150,7 +150,11 @@ func (s *story) refused(what, code string, step func() error) {
 	if got != code {
 		s.err = errors.Join(s.err, fmt.Errorf("%s: %q and not %q", what, got, code), err)
 	}
-	fmt.Fprintf(s.out, "  %-22srefused: %s%s\n", what, got, where(err))
+	said := "allowed"
+	if err != nil {
+		said = "refused: " + got + where(err)
+	}
+	fmt.Fprintf(s.out, "  %-22s%s\n", what, said)
 }
 
 var askedFor = regexp.MustCompile(`(?:on resource: |Alias )arn:aws:[a-z]+:[a-z0-9-]*:(\d{12}):`)
