@@ -67,7 +67,11 @@ func (b *Broker) assume(ctx context.Context, h *Handle, in *sts.AssumeRoleInput,
 			if !a.region.home && (a.verdict.code == CodeRefused || a.verdict.code == CodeInvalidRequest && !a.verdict.duration) {
 				a.verdict.code = CodeUnavailable
 			}
-			if a.verdict.code != CodeUnavailable || a.verdict.ours {
+			switch {
+			case pending > 0 && (a.verdict.code == CodeThrottled || a.verdict.ours && !a.region.home):
+				// The call under way may yet succeed. What is not accepted in another
+				// region may be: the region may not be enabled for our account.
+			case a.verdict.code != CodeUnavailable || a.verdict.ours:
 				return a
 			}
 			if last.region == nil || !last.region.home {
@@ -123,7 +127,7 @@ func (b *Broker) call(ctx context.Context, c call, r *region, probe bool) {
 			if date, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok {
 				b.clock.observe(date)
 			}
-		} else {
+		} else if v.byAWS() { // the clock of a proxy says nothing about when sessions expire
 			b.clock.observe(dateOf(err))
 		}
 		code := v.code

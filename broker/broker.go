@@ -112,6 +112,7 @@ type Broker struct {
 	fleet     fleet
 	shards    [shards]shard
 	schedule  *schedule
+	lapses    lapses
 	counts    counts
 
 	random struct {

@@ -47,6 +47,10 @@ func judge(err error) verdict {
 		v.code = CodeThrottled
 		return v
 	}
+	if (v.text == "" || v.text == "UnknownError") && statusOf(err) != http.StatusTooManyRequests {
+		// What the SDK calls an answer without a code: something before STS.
+		return verdict{code: CodeUnavailable, text: "http"}
+	}
 	switch v.text {
 	case "AccessDenied", "AccessDeniedException":
 		v.code = CodeRefused
@@ -79,6 +83,9 @@ func statusOf(err error) int {
 	}
 	return 0
 }
+
+// byAWS reports whether it is STS that answered, and not a proxy or the like.
+func (v verdict) byAWS() bool { return !v.connection && v.text != "http" }
 
 // dateOf returns the time at which AWS answered with this error.
 func dateOf(err error) time.Time {

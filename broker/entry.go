@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -200,22 +201,28 @@ func (b *Broker) waitFor(ctx context.Context, h *Handle, f *flight) *Error {
 	defer b.counts.waiting.Add(-1)
 	timer := time.NewTimer(queuePatience)
 	defer timer.Stop()
-	patience := timer.C
+	late := false
 	for {
 		select {
 		case <-f.done:
 			return f.err
 		case <-ctx.Done():
 			return &Error{Code: CodeCanceled, Message: "the caller did not wait for credentials", cause: context.Cause(ctx)}
-		case <-patience:
-			patience = nil
+		case <-timer.C:
 			sh := b.shardOf(h.key)
 			sh.Lock()
 			started := f.started
 			sh.Unlock()
-			if !started {
-				return &Error{Code: CodeThrottled, Message: "the budget of STS calls is used up; try again later", RetryAfter: time.Second}
+			if started && !late {
+				// It ends by itself, unless something that it asks ignores its deadline.
+				late = true
+				timer.Reset(flightTime + time.Second)
+				continue
 			}
+			if late {
+				return &Error{Code: CodeUnavailable, Message: "the call for credentials does not end: authorization, audit or the shared store does not answer; try again later"}
+			}
+			return &Error{Code: CodeThrottled, Message: "the budget of STS calls is used up; try again later", RetryAfter: time.Second}
 		}
 	}
 }
@@ -242,7 +249,7 @@ func (b *Broker) attend(h *Handle, now int64) {
 		lapsed := b.event(h, EventLapsed, s, "")
 		h.lapse(sh)
 		sh.Unlock()
-		b.report(lapsed)
+		b.tellLapsed(lapsed)
 		return
 	case t != nil && t.err != nil && now < t.until:
 		b.schedule.put(h, timed, t.until)
@@ -257,6 +264,39 @@ func (b *Broker) attend(h *Handle, now int64) {
 		b.launch(h, now, s.expires)
 	}
 	sh.Unlock()
+}
+
+// lapses are events that the scheduler has to tell. It must not wait for an
+// observer, and there may be many at once, so one goroutine tells them.
+type lapses struct {
+	sync.Mutex
+	events  []Event
+	telling bool
+}
+
+func (b *Broker) tellLapsed(e Event) {
+	l := &b.lapses
+	l.Lock()
+	defer l.Unlock()
+	l.events = append(l.events, e)
+	if l.telling {
+		return
+	}
+	l.telling = true
+	b.flying.Go(func() {
+		for {
+			l.Lock()
+			events := l.events
+			l.events, l.telling = nil, len(events) > 0
+			l.Unlock()
+			if len(events) == 0 {
+				return
+			}
+			for _, e := range events {
+				b.report(e)
+			}
+		}
+	})
 }
 
 // lapse drops what nobody reads. The entry goes, too: requests may differ in

@@ -89,7 +89,7 @@ func (b *Broker) issue(ctx context.Context, h *Handle, f *flight, t *ticket, sub
 		switch {
 		case v.code == "":
 			b.keepShortening(h, shorter)
-			return b.accept(ctx, &a, subject, h)
+			return b.accept(ctx, &a, subject, h, seconds)
 		case v.ours && !renewed:
 			renewed = true
 			b.callerRefused(h, caller.AccessKeyID)
@@ -201,15 +201,19 @@ func input(role *Role, purpose *Purpose) *sts.AssumeRoleInput {
 	return in
 }
 
-// accept makes a session of what STS issued, and has it audited.
-func (b *Broker) accept(ctx context.Context, a *answer, subject Subject, h *Handle) (*session, *Error) {
+// accept makes a session of what STS issued, and has it audited. No session lasts
+// longer than was asked for: one that seems to shows that the clocks differ.
+func (b *Broker) accept(ctx context.Context, a *answer, subject Subject, h *Handle, asked time.Duration) (*session, *Error) {
 	c := a.output.Credentials
 	nonsense := &Error{Code: CodeUnavailable, Message: "STS answered without usable credentials; try again later"}
 	if c == nil || c.Expiration == nil {
 		return nil, nonsense
 	}
-	now := b.clock.now()
-	s := newSession(h.role.accountID(), aws.ToString(c.AccessKeyId), aws.ToString(c.SecretAccessKey), aws.ToString(c.SessionToken), now, c.Expiration.UnixNano())
+	now, expires := b.clock.now(), c.Expiration.UnixNano()
+	if expires-now > int64(asked+minSkew) {
+		expires = now + int64(asked)
+	}
+	s := newSession(h.role.accountID(), aws.ToString(c.AccessKeyId), aws.ToString(c.SecretAccessKey), aws.ToString(c.SessionToken), now, expires)
 	if s == nil {
 		return nil, nonsense
 	}
@@ -219,7 +223,7 @@ func (b *Broker) accept(ctx context.Context, a *answer, subject Subject, h *Hand
 	}
 	requestID, _ := awsmiddleware.GetRequestIDMetadata(a.output.ResultMetadata)
 	err := b.config.Observer.Issued(ctx, Issuance{
-		Subject: subject, AccessKeyID: aws.ToString(c.AccessKeyId), Expires: c.Expiration.UTC(), IssuedAt: b.clock.source().UTC(),
+		Subject: subject, AccessKeyID: aws.ToString(c.AccessKeyId), Expires: time.Unix(0, expires).UTC(), IssuedAt: b.clock.source().UTC(),
 		Region: a.region.name, RequestID: requestID,
 		PackedPolicySize:        int(aws.ToInt32(a.output.PackedPolicySize)), //nolint:staticcheck // deprecated, and what STS still answers
 		SessionTokenUtilization: int(aws.ToInt32(a.output.SessionTokenUtilization)),

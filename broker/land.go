@@ -17,6 +17,9 @@ func (b *Broker) land(h *Handle, f *flight, s *session, err *Error) {
 	sh.Lock()
 	if h.flight != f { // forgotten meanwhile
 		sh.Unlock()
+		if s != nil && !b.closed.Load() {
+			b.unshare(h) // where the flight may have put it after that
+		}
 		return
 	}
 	h.flight = nil

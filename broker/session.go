@@ -36,7 +36,7 @@ const credentialSource = "crossaccount broker"
 func newSession(account, accessKeyID, secret, token string, now, expires int64) *session {
 	lifetime := expires - now
 	end := accountDigits + len(accessKeyID) + len(secret)
-	if lifetime <= 0 || len(account) != accountDigits || end > math.MaxUint16 {
+	if lifetime <= 0 || len(account) != accountDigits || end > math.MaxUint16 || accessKeyID == "" || secret == "" || token == "" {
 		return nil
 	}
 	s := &session{
@@ -93,7 +93,7 @@ func unmarshalSession(data []byte) *session {
 	expires := int64(binary.BigEndian.Uint64(data[9:]))
 	key, end := binary.BigEndian.Uint16(data[17:]), binary.BigEndian.Uint16(data[19:])
 	secrets := string(data[head:])
-	if key < accountDigits || key > end || int(end) > len(secrets) || expires <= issued {
+	if key <= accountDigits || key >= end || int(end) >= len(secrets) || expires <= issued {
 		return nil
 	}
 	s := &session{secrets: secrets, expires: expires, lifetime: expires - issued, key: key, end: end}
