@@ -262,6 +262,11 @@ func crossWithGo(t *testing.T, c *container) (got crossing) {
 	pace := time.NewTicker(200 * time.Millisecond)
 	defer pace.Stop()
 	for deadline := time.Now().Add(time.Minute); len(seen) < sessionsCrossed && time.Now().Before(deadline); <-pace.C {
+		used, err := loaded.Credentials.Retrieve(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[used.AccessKeyID] = true
 		who, err := identity.GetCallerIdentity(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -275,11 +280,6 @@ func crossWithGo(t *testing.T, c *container) (got crossing) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		used, err := loaded.Credentials.Retrieve(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen[used.AccessKeyID] = true
 		got = crossing{*who.Arn, string(body), got.Calls + 1, len(seen)}
 	}
 	return got

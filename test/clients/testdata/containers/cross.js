@@ -13,10 +13,10 @@ const { fromHttp } = require("@aws-sdk/credential-providers");
   const deadline = Date.now() + 60_000;
   let said = {};
   for (let calls = 1; seen.size < Number(process.env.SESSIONS) && Date.now() < deadline; calls++) {
+    seen.add((await sts.config.credentials()).accessKeyId);
     const identity = (await sts.send(new GetCallerIdentityCommand({}))).Arn;
     const object = await s3.send(new GetObjectCommand({ Bucket: process.env.BUCKET, Key: process.env.KEY }));
     const body = await object.Body.transformToString();
-    seen.add((await sts.config.credentials()).accessKeyId);
     said = { identity, body, calls, sessions: seen.size };
     await new Promise((resolve) => setTimeout(resolve, 200));
   }

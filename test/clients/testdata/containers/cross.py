@@ -11,9 +11,9 @@ sts, s3 = session.client("sts"), session.client("s3")
 seen, calls, said = set(), 0, {}
 deadline = time.monotonic() + 60
 while len(seen) < int(os.environ["SESSIONS"]) and time.monotonic() < deadline:
+    seen.add(session.get_credentials().get_frozen_credentials().access_key)
     identity = sts.get_caller_identity()["Arn"]
     body = s3.get_object(Bucket=os.environ["BUCKET"], Key=os.environ["KEY"])["Body"].read().decode()
-    seen.add(session.get_credentials().get_frozen_credentials().access_key)
     calls += 1
     said = {"identity": identity, "body": body, "calls": calls, "sessions": len(seen)}
     time.sleep(0.2)
