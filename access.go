@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -101,7 +102,7 @@ func (a *access) digest() digest {
 		put(key, a.tags[key])
 	}
 	for _, r := range a.through {
-		put(r.ARN, r.ExternalID, r.SessionName, r.SourceIdentity, r.Policy)
+		put(r.ARN, r.ExternalID, r.SessionName, r.SourceIdentity, r.Policy, strconv.FormatBool(r.Shared))
 		count(int(r.Duration))
 		count(len(r.PolicyARNs))
 		put(r.PolicyARNs...)

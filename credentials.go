@@ -100,6 +100,9 @@ func (c *Client) credentialsOf(ctx context.Context, integration *Integration, a 
 	if i := slices.IndexFunc(c.accesses[key], func(r *RoleCredentials) bool { return r.digest == digest }); i >= 0 {
 		r = c.accesses[key][i]
 	} else {
+		if n := len(c.accesses[key]); n >= manyAccesses && n&(n-1) == 0 {
+			c.accesses[key] = slices.DeleteFunc(c.accesses[key], c.lapsed)
+		}
 		r = &RoleCredentials{client: c, key: key, access: a, digest: digest}
 		c.accesses[key] = append(c.accesses[key], r)
 	}
@@ -110,6 +113,22 @@ func (c *Client) credentialsOf(ctx context.Context, integration *Integration, a 
 		}
 	}
 	return r, nil
+}
+
+// manyAccesses is from how many accesses of one integration on those that nobody
+// uses any more are looked for, each time there are twice as many. Accesses may
+// differ in what never comes again, such as a source identity.
+const manyAccesses = 64
+
+// lapsed reports whether the broker has nothing for the credentials any more.
+// Whoever still has them may go on using them. c.mu is held.
+func (c *Client) lapsed(r *RoleCredentials) bool {
+	session := r.current.Load()
+	if session == nil || c.broker == nil {
+		return true // the record could not be read, or is being read
+	}
+	_, kept := c.broker.Lookup(session.handle.Key())
+	return !kept
 }
 
 // An integrationKey names an integration in memory.

@@ -11,3 +11,20 @@ func NewLimiter(now func() time.Time) (allow func(customerID, account string) bo
 	l := &limiter{now: now}
 	return func(customerID, account string) bool { return l.allow(verificationLimits(customerID, account)...) }
 }
+
+// Accesses returns how many accesses of an integration the client remembers.
+func (c *Client) Accesses(customerID, integrationID string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.accesses[integrationKey{customerID, integrationID}])
+}
+
+// ForgetSessions drops a customer's sessions as if nobody had read them for long.
+func (c *Client) ForgetSessions(customerID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broker.Forget(customerID, "")
+}
+
+// SessionName is sessionName.
+func SessionName(service, purpose string) string { return sessionName(service, purpose) }
