@@ -242,9 +242,7 @@ func (r *RoleCredentials) Config(region string) aws.Config {
 			region = otherwise
 		}
 	}
-	config := session.handle.Config(region)
-	config.Credentials = r
-	return config
+	return session.handle.ConfigFollowing(region, r, r.Handle)
 }
 
 // Invalidate says that AWS did not accept the credentials with this access key

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/smithy-go"
 
 	"github.com/crossaccount/crossaccount/broker"
 )
@@ -407,5 +408,51 @@ func TestRevokedForEver(t *testing.T) {
 		get(t, handle(t, b, access("acme")))
 		b.Forget("acme", "")
 		fails(t, old, broker.CodeRevoked)
+	})
+}
+
+// A configuration drops what AWS calls expired from the handle that is in use
+// now, not from the one there was when it was made.
+func TestConfigFollowsTheHandle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, newFake(t).config())
+		current := handle(t, b, access("acme"))
+		get(t, current)
+		config := current.ConfigFollowing("", current, func() *broker.Handle { return current })
+		b.Revoke("acme", "")
+		next := access("acme")
+		next.Chain[0].ExternalID += "x"
+		current = handle(t, b, next)
+		before := get(t, current)
+		time.Sleep(time.Minute)
+		if !config.Retryer().IsErrorRetryable(&smithy.GenericAPIError{Code: "ExpiredToken"}) {
+			t.Error("the request is not tried again")
+		}
+		if after := get(t, current); after.AccessKeyID == before.AccessKeyID {
+			t.Error("credentials that AWS calls expired are still in use")
+		}
+	})
+}
+
+// A role of our own on the way to customers' is used to its end when it is
+// refused, whatever becomes of customers' roles then.
+func TestSharedRoleIsUsedToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		b := start(t, f.config())
+		through := func(customer string) broker.Request {
+			r := access(customer)
+			r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub", Shared: true}}, r.Chain...)
+			return r
+		}
+		get(t, handle(t, b, through("acme")))
+		f.do(func(c call) reply {
+			if strings.HasSuffix(c.role(), ":role/hub") {
+				return denied
+			}
+			return granted(c)
+		})
+		time.Sleep(57*time.Minute + 30*time.Second)
+		get(t, handle(t, b, through("other")))
 	})
 }

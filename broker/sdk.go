@@ -18,19 +18,25 @@ import (
 // client. When AWS says that the credentials have expired, they are invalidated
 // and the SDK tries again with others.
 func (h *Handle) Config(region string) aws.Config {
+	return h.ConfigFollowing(region, h, func() *Handle { return h })
+}
+
+// ConfigFollowing is Config for a provider that takes its credentials from one
+// handle after the other. current returns the one it uses now.
+func (h *Handle) ConfigFollowing(region string, provider aws.CredentialsProvider, current func() *Handle) aws.Config {
 	if region == "" {
 		region = h.broker.config.Regions[0]
 	}
 	c := h.broker.config.AWSConfig.Copy()
 	// Not through config.WithCredentialsProvider, which would put a cache around
 	// the handle.
-	c.Credentials = h
+	c.Credentials = provider
 	c.Region = region
 	inner := c.Retryer
 	if inner == nil {
 		inner = usualRetryer(c.RetryMode, c.RetryMaxAttempts)
 	}
-	c.Retryer = func() aws.Retryer { return newInvalidating(inner(), h) }
+	c.Retryer = func() aws.Retryer { return newInvalidating(inner(), current) }
 	return c
 }
 
@@ -54,15 +60,15 @@ func usualRetryer(mode aws.RetryMode, attempts int) func() aws.Retryer {
 // invalidating is a retryer that drops credentials AWS calls expired.
 type invalidating struct {
 	aws.RetryerV2
-	handle *Handle
+	current func() *Handle
 }
 
-func newInvalidating(inner aws.Retryer, h *Handle) aws.RetryerV2 {
+func newInvalidating(inner aws.Retryer, current func() *Handle) aws.RetryerV2 {
 	v2, ok := inner.(aws.RetryerV2)
 	if !ok {
 		v2 = attemptless{inner}
 	}
-	return &invalidating{v2, h}
+	return &invalidating{v2, current}
 }
 
 // IsErrorRetryable implements [aws.Retryer].
@@ -74,14 +80,15 @@ func (r *invalidating) IsErrorRetryable(err error) bool {
 	if errors.As(err, &api) {
 		switch api.ErrorCode() {
 		case "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidAccessKeyId":
-			s, now := r.handle.current.Load(), r.handle.broker.clock.now()
+			h := r.current()
+			s, now := h.current.Load(), h.broker.clock.now()
 			if s == nil {
 				return true
 			}
 			if now-s.issued() < int64(10*time.Second) {
 				return false
 			}
-			r.handle.Invalidate(s.accessKeyID())
+			h.Invalidate(s.accessKeyID())
 			return true
 		}
 	}
