@@ -31,7 +31,7 @@ func codeArtifactRepository() *kind {
 		accesses: []access{
 			{word: "read", doc: "read packages and nothing else", readOnly: true, rights: []right{token, read, bearer}},
 		},
-		needsDomain: true,
+		needsDomain: true, toTokens: true,
 		policy: &policyType{
 			service: "codeartifact", star: true, property: "PermissionsPolicyDocument",
 			terraform: func(i *instance, part string, p *iam.Policy) template.Block {

@@ -412,6 +412,8 @@ func (x *expander) choose(e *edge) {
 		e.via, e.why = "role", "the manifest says so"
 	case k.policy == nil:
 		e.via, e.why = "role", fmt.Sprintf("%s has no resource policy, so the consumer assumes a role in the resource's account", k.one())
+	case e.trust == "organization" && k.toTokens && e.readOnly():
+		e.via, e.why = "policy", fmt.Sprintf("the policies of %s admit the organization to reading: package managers hold a token of the consumer's own identity, and need no role", k.one())
 	case e.principal.account && e.readOnly():
 		e.via, e.why = "role", "the whole account gets read-only access, which a role limits best: its own account decides who may assume it"
 	case e.principal.account && k.policy.unconditional:
