@@ -170,8 +170,8 @@ func (s *Sandbox) taskRequest(c *authz.Call, name string, r *http.Request) *sfna
 		}
 	}
 	service.handler.ServeAPI(answer, r, c)
-	sent := answer.response(r)
-	return &sfnapi.Answer{Status: sent.StatusCode, Header: sent.Header, Body: answer.body.Bytes()}
+	answer.WriteHeader(http.StatusOK) // unless the service said otherwise
+	return &sfnapi.Answer{Status: answer.status, Header: answer.sent, Body: answer.body.Bytes()}
 }
 
 // errorMessage reads the message out of an S3 error.

@@ -76,7 +76,7 @@ func (s *Service) tagged(c *authz.Call, in *TagsInput, action string, tags []dir
 	if err != nil || !ok || arn.Service != "ecr" || arn.Region != c.Region {
 		return nil, invalid("Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'")
 	}
-	return s.findTagged(c, Named{string(arn.Account), name}, action, tags)
+	return s.findTagged(c, Named{arn.Account, name}, action, tags)
 }
 
 func tagsOf(list []Tag) []directory.Tag {
