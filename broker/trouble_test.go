@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -345,17 +346,19 @@ func TestUnauditedIsNotUsed(t *testing.T) {
 func TestAuthorize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sts := newFake(t)
-		answer := error(nil)
+		var answer atomic.Value // of func() error
+		say := func(err error) { answer.Store(func() error { return err }) }
+		say(nil)
 		c := sts.config()
-		c.Authorize = func(context.Context, broker.Subject) error { return answer }
+		c.Authorize = func(context.Context, broker.Subject) error { return answer.Load().(func() error)() }
 		b := start(t, c)
 		h := handle(t, b, access("acme"))
 		get(t, h)
 		sts.count()
-		answer = errors.New("the storage is down")
+		say(errors.New("the storage is down"))
 		time.Sleep(time.Until(h.Status().RefreshAt) + time.Second)
 		get(t, h)
-		answer = broker.Revoked(nil)
+		say(broker.Revoked(nil))
 		time.Sleep(2 * time.Minute)
 		fails(t, h, broker.CodeRevoked)
 		if h.Status().State != broker.StateRevoked {
@@ -364,7 +367,7 @@ func TestAuthorize(t *testing.T) {
 		if n := sts.count(); n != 0 {
 			t.Errorf("%d calls of STS for what was not authorized", n)
 		}
-		answer = nil
+		say(nil)
 		time.Sleep(10 * time.Second)
 		get(t, h)
 	})
