@@ -26,7 +26,7 @@ func (b *Broker) check(r *Request) error {
 	case r.Class > HTTPRead:
 		return invalid("the class is neither InProcess nor HTTPRead")
 	case r.Purpose != "" && b.purposes[r.Purpose] == nil:
-		return invalid(fmt.Sprintf("the purpose %q is not one of the broker's; add it to Config.Purposes", clip(r.Purpose)))
+		return invalid(fmt.Sprintf("the purpose %q is not configured; add it to the purposes of the configuration", clip(r.Purpose)))
 	}
 	for i := range r.Chain {
 		if err := b.checkRole(&r.Chain[i], i > 0); err != nil {

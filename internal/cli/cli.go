@@ -13,6 +13,7 @@ import (
 
 	"github.com/crossaccount/crossaccount"
 	"github.com/crossaccount/crossaccount/api"
+	"github.com/crossaccount/crossaccount/iam/reference"
 	"github.com/crossaccount/crossaccount/internal/server"
 )
 
@@ -54,6 +55,9 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 		if strings.Contains(err.Error(), "arg(s)") { // cobra's count says nothing of what is wanted
 			err = fmt.Errorf("%w; use: %s", err, command.UseLine())
 		}
+		if strings.HasPrefix(err.Error(), "unknown command") {
+			err = fmt.Errorf("%w; %s", err, nearestCommand(command))
+		}
 		exit = &exitError{code: exitCode(err), err: err}
 	}
 	if flag := command.Flags().Lookup("json"); exit.err != nil && flag != nil && flag.Value.String() == "true" {
@@ -64,6 +68,24 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 		fmt.Fprintf(streams.Err, "crossaccount: %s\n", strings.ReplaceAll(exit.err.Error(), "\n", "\n  "))
 	}
 	return exit.code
+}
+
+// nearestCommand says which command was meant by the first argument, or where they
+// are listed.
+func nearestCommand(parent *cobra.Command) string {
+	var names []string
+	for _, c := range parent.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	if len(names) == 0 { // cobra calls every argument too many a command
+		return "use: " + parent.UseLine()
+	}
+	if near := reference.Nearest(parent.Flags().Arg(0), names); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return fmt.Sprintf("%q lists all", parent.CommandPath()+" --help")
 }
 
 // An attentive writer remembers that writing failed: a result that was lost on

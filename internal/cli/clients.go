@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,8 +89,10 @@ func knownClients(plan *grant.Plan, o grant.ClientOptions) error {
 		return err
 	}
 	var names []string
-	for _, g := range plan.Grants {
-		names = append(names, g.Grant)
+	for _, g := range plan.Grants { // one for each stage
+		if !slices.Contains(names, g.Grant) {
+			names = append(names, g.Grant)
+		}
 	}
 	return knownName("grant", o.Grant, names)
 }

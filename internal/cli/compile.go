@@ -158,10 +158,12 @@ func writeFiles(dir string, files []grant.File) error {
 			mode = 0o755
 		}
 		temporary := path + ".new"
-		if err := os.WriteFile(temporary, f.Data, mode); err != nil {
-			return err
+		err := os.WriteFile(temporary, f.Data, mode)
+		if err == nil {
+			err = os.Rename(temporary, path)
 		}
-		if err := os.Rename(temporary, path); err != nil {
+		if err != nil {
+			_ = os.Remove(temporary) // the first error counts
 			return err
 		}
 	}

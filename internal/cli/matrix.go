@@ -65,6 +65,9 @@ resource or of the consumer.`,
 			if format == "json" {
 				return toFileOr(streams.Out, out, func(w io.Writer) error { return printJSON(w, m) })
 			}
+			if width < 0 {
+				return &exitError{ExitUsage, fmt.Errorf("--width %d: must not be negative", width)}
+			}
 			look := textStyle(streams.Out, out)
 			if width > 0 {
 				look.width = width

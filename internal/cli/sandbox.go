@@ -37,8 +37,8 @@ func newSandbox(streams Streams) *cobra.Command {
 		Short: "Serve AWS accounts that enforce IAM, on this machine",
 		Long: `Serve several AWS accounts from one process until interrupted. STS, IAM, S3,
 CloudFormation, Lambda, Step Functions and others verify every signature and
-authorise every call; docs/sandbox.md lists what is real. One
-address serves all services:
+authorise every call; docs/sandbox.md lists what is real. One address serves all
+services:
 
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566
   aws sts get-caller-identity

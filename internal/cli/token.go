@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -210,6 +211,9 @@ func printIssued(streams Streams, config *server.Config, issued issuedToken, out
 	}
 	fmt.Fprintf(w, "\n\n  AWS_CONTAINER_CREDENTIALS_FULL_URI=%s%s\n", where, broker.CredentialsPath(issued.Customers[0], integration, purpose))
 	if out != "" {
+		if full, err := filepath.Abs(out); err == nil {
+			out = full // the program may run in another folder
+		}
 		fmt.Fprintf(w, "  AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=%s\n", out)
 	} else {
 		fmt.Fprint(w, "  AWS_CONTAINER_AUTHORIZATION_TOKEN=TOKEN\n")

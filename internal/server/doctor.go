@@ -177,6 +177,8 @@ func (d *doctor) keysFit() {
 		d.add(name, CheckFailed, messageOf(err), remedyOf(err))
 	case len(page.Integrations) == 0:
 		d.add(name, CheckOK, "there are no integrations yet", "")
+	case d.keySet == nil && (d.config.Keys != "" || exists(d.config.KeyFile)): // why was said above
+		d.add(name, CheckUnknown, "the keys could not be read", "mend what the check of the keys found, then look again")
 	case d.keySet == nil:
 		d.add(name, CheckFailed, "there are integrations, but not the keys they were sealed with", "restore the key file from its backup")
 	default:

@@ -58,6 +58,9 @@ func (s *Server) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := service.Validate(); err != nil { // before keys and database are made
+		return err
+	}
 	keys, err := openKeys(s.config)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = s.expectEmpty(ctx); err == nil {
