@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,6 +113,14 @@ func (u *consoleLogin) check() error {
 	if u.region != "" {
 		if _, ok := iam.PartitionOfRegion(u.region); !ok {
 			return fmt.Errorf("--region %.40q: is not a region", u.region)
+		}
+	}
+	if u.endpoint == "" {
+		// Sessions of a sandbox, or of whatever stands in for AWS, are not for AWS.
+		for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"} {
+			if os.Getenv(name) != "" {
+				return fmt.Errorf("%s is set, so the session may not be AWS's: name its sign-in endpoint with --sign-in-endpoint, or unset %s", name, name)
+			}
 		}
 	}
 	for flag, value := range map[string]string{"--sign-in-endpoint": u.endpoint, "--issuer": u.issuer} {
