@@ -345,13 +345,20 @@ func (h *Handle) Invalidate(accessKeyID string) {
 	b := h.broker
 	sh := b.shardOf(h.key)
 	sh.Lock()
-	defer sh.Unlock()
+	other := h.invalidate(sh, accessKeyID)
+	sh.Unlock()
+	if other != nil {
+		other.Invalidate(accessKeyID)
+	}
+}
+
+// invalidate returns the entry that took the handle's place, if there is one
+// that has to be asked instead. The shard is locked.
+func (h *Handle) invalidate(sh *shard, accessKeyID string) *Handle {
+	b := h.broker
 	s := h.current.Load()
 	if s == nil || s.accessKeyID() != accessKeyID || h.revoked || b.closed.Load() {
-		if other := h.adopt(sh); other != nil && other != h {
-			defer other.Invalidate(accessKeyID)
-		}
-		return
+		return h.adopt(sh)
 	}
 	h.current.Store(nil)
 	if h.flight == nil { // else it may be its place in the queue
@@ -361,9 +368,10 @@ func (h *Handle) Invalidate(accessKeyID string) {
 	f, err := b.join(h, now, waitedFor(now))
 	if err != nil { // nobody may come for it again
 		b.schedule.put(h, timed, now+int64(coldLife))
-		return
+		return nil
 	}
 	f.avoid = accessKeyID
+	return nil
 }
 
 // Recheck asks AWS anew, whatever was answered before, at most once a second,

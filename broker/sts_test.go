@@ -401,6 +401,33 @@ func TestInvalidate(t *testing.T) {
 	})
 }
 
+// A handle that was forgotten passes on what it hears of credentials to the entry
+// that took its place.
+func TestInvalidateOfForgottenHandle(t *testing.T) {
+	b := start(t, newFake(t).config())
+	old := handle(t, b, access("acme"))
+	get(t, old)
+	b.Forget("acme", "")
+	h := handle(t, b, access("acme"))
+	if h == old {
+		t.Fatal("the entry is the forgotten one")
+	}
+	first := get(t, h)
+	done := make(chan struct{})
+	go func() {
+		old.Invalidate(first.AccessKeyID)
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it hangs") // with the locks held, so nothing more can be tried
+	}
+	if get(t, h).AccessKeyID == first.AccessKeyID || get(t, old).AccessKeyID != get(t, h).AccessKeyID {
+		t.Error("not dropped")
+	}
+}
+
 // A service says that the credentials have expired: the SDK's next attempt has
 // others.
 func TestConfigReplacesExpiredCredentials(t *testing.T) {
