@@ -24,6 +24,7 @@ import (
 	"github.com/crossaccount/crossaccount/examples/orders-stream/consumer"
 	"github.com/crossaccount/crossaccount/grant"
 	"github.com/crossaccount/crossaccount/sandbox"
+	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
 )
 
 //go:embed crossaccount.yaml
@@ -48,13 +49,15 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	w := &world{box: sandbox.New(sandbox.Options{}), accounts: map[string]*sandbox.Account{}, outputs: map[string]string{}}
+	w := &world{box: sandbox.New(sandbox.Options{}), accounts: map[string]*sandbox.Account{}}
 	for name, a := range m.Accounts {
 		if w.accounts[name], err = w.box.CreateAccount(a.ID); err != nil {
 			return err
 		}
 	}
-	if err := w.deploy(ctx, plan, out); err != nil {
+	stacks := sandboxtest.NewDeployment(w.box, plan)
+	stacks.Out = out
+	if err := stacks.Deploy(ctx); err != nil {
 		return err
 	}
 	dev := kinesis.NewFromConfig(w.config("orders-dev"))
@@ -105,7 +108,7 @@ func run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	if err := w.remove(ctx, plan); err != nil {
+	if err := stacks.Remove(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nRemoved in reverse. Nothing is left but the stream in dev.")

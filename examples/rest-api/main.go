@@ -22,13 +22,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/crossaccount/crossaccount/examples/rest-api/client"
 	"github.com/crossaccount/crossaccount/grant"
 	"github.com/crossaccount/crossaccount/sandbox"
+	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
 )
 
 //go:embed crossaccount.yaml
@@ -88,7 +88,7 @@ func run(ctx context.Context, out io.Writer, t tools) error {
 	if err != nil {
 		return err
 	}
-	w := &world{box: sandbox.New(sandbox.Options{}), accounts: map[string]*sandbox.Account{}, outputs: map[string]string{}}
+	w := &world{box: sandbox.New(sandbox.Options{}), accounts: map[string]*sandbox.Account{}}
 	for name, a := range m.Accounts {
 		if w.accounts[name], err = w.box.CreateAccount(a.ID); err != nil {
 			return err
@@ -99,15 +99,17 @@ func run(ctx context.Context, out io.Writer, t tools) error {
 		return err
 	}
 	defer stop()
-	if err := w.deploy(ctx, plan, out); err != nil {
+	stacks := sandboxtest.NewDeployment(w.box, plan)
+	stacks.Out = out
+	if err := stacks.Deploy(ctx); err != nil {
 		return err
 	}
 
-	url, err := w.apiURL(ctx, plan, endpoint, "alpha")
+	url, err := apiURL(ctx, stacks, endpoint, "alpha")
 	if err != nil {
 		return err
 	}
-	other, err := w.apiURL(ctx, plan, endpoint, "prod")
+	other, err := apiURL(ctx, stacks, endpoint, "prod")
 	if err != nil {
 		return err
 	}
@@ -138,7 +140,7 @@ func run(ctx context.Context, out io.Writer, t tools) error {
 			return err
 		}
 	}
-	if err := w.remove(ctx, plan); err != nil {
+	if err := stacks.Remove(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nRemoved in reverse.")
@@ -158,16 +160,16 @@ func (w *world) serve(ctx context.Context) (url string, stop func(), err error) 
 
 // apiURL finds the API that the plan made. In AWS the address is
 // https://ID.execute-api.REGION.amazonaws.com/STAGE.
-func (w *world) apiURL(ctx context.Context, plan *grant.Plan, endpoint, stage string) (string, error) {
-	source, ok := plan.Created("api", stage)
+func apiURL(ctx context.Context, stacks *sandboxtest.Deployment, endpoint, stage string) (string, error) {
+	source, ok := stacks.Plan.Created("api", stage)
 	if !ok {
 		return "", fmt.Errorf("the plan makes no API in %s", stage)
 	}
-	out, err := cloudformation.NewFromConfig(w.config(source.Stack.Account)).DescribeStackResource(ctx, &cloudformation.DescribeStackResourceInput{StackName: &source.Stack.Name, LogicalResourceId: &source.LogicalID})
+	id, err := stacks.PhysicalID(ctx, source)
 	if err != nil {
 		return "", err
 	}
-	return endpoint + "/execute-api/" + *out.StackResourceDetail.PhysicalResourceId + "/" + stage, nil
+	return endpoint + "/execute-api/" + id + "/" + stage, nil
 }
 
 func unsigned(ctx context.Context, url string) string {

@@ -29,6 +29,7 @@ import (
 	"github.com/crossaccount/crossaccount/examples/three-ways/app"
 	"github.com/crossaccount/crossaccount/grant"
 	"github.com/crossaccount/crossaccount/sandbox"
+	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
 )
 
 //go:embed crossaccount.yaml
@@ -58,7 +59,7 @@ const (
 // run tells the story. It ends with an error where something does not go as the
 // README says.
 func run(ctx context.Context, out io.Writer) error {
-	w := &world{box: sandbox.New(sandbox.Options{}), accounts: map[string]*sandbox.Account{}, outputs: map[string]string{}}
+	w := &world{box: sandbox.New(sandbox.Options{}), accounts: map[string]*sandbox.Account{}}
 	m, err := grant.Parse(manifest)
 	if err != nil {
 		return err
@@ -79,7 +80,9 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := w.deploy(ctx, plan, out); err != nil {
+	stacks := sandboxtest.NewDeployment(w.box, plan)
+	stacks.Out = out
+	if err := stacks.Deploy(ctx); err != nil {
 		return err
 	}
 	secretARN, keyARN, err := w.fill(ctx, plan)
@@ -97,7 +100,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if s.err != nil {
 		return s.err
 	}
-	if err := w.remove(ctx, plan); err != nil {
+	if err := stacks.Remove(ctx); err != nil {
 		return err
 	}
 	left, err := w.left(ctx)

@@ -25,6 +25,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/grant"
 	"github.com/crossaccount/crossaccount/sandbox"
+	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
 )
 
 //go:embed crossaccount.yaml
@@ -73,7 +74,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if !report.OK() {
 		return fmt.Errorf("the plan's own check: %+v", report.Failures)
 	}
-	w := &world{box: sandbox.New(sandbox.Options{}), accounts: map[string]*sandbox.Account{}, outputs: map[string]string{}}
+	w := &world{box: sandbox.New(sandbox.Options{}), accounts: map[string]*sandbox.Account{}}
 	for name, a := range m.Accounts {
 		if w.accounts[name], err = w.box.CreateAccount(a.ID); err != nil {
 			return err
@@ -82,7 +83,9 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := w.prepare(ctx); err != nil {
 		return err
 	}
-	if err := w.deploy(ctx, plan, out); err != nil {
+	stacks := sandboxtest.NewDeployment(w.box, plan)
+	stacks.Out = out
+	if err := stacks.Deploy(ctx); err != nil {
 		return err
 	}
 	s := &story{ctx: ctx, w: w, out: out}
@@ -91,7 +94,7 @@ func run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	if err := w.remove(ctx, plan); err != nil {
+	if err := stacks.Remove(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nRemoved in reverse.")

@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
-	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -18,19 +17,16 @@ import (
 	"github.com/crossaccount/crossaccount/grant"
 	"github.com/crossaccount/crossaccount/internal/smoke"
 	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
-	"github.com/crossaccount/crossaccount/template/cfn"
 )
 
-// A deployment does what the commands of a plan do, with the SDK.
+// A deployment is that of a test, which fails with it.
 type deployment struct {
-	t       *testing.T
-	box     *sandboxtest.Sandbox
-	plan    *grant.Plan
-	outputs map[string]string // :: stack and output → value
-	probes  int
-	// apply does what the commands that write a document do, in its stack's
-	// account. It is nil where a plan has none.
-	apply func(c aws.Config, policy string)
+	*sandboxtest.Deployment
+
+	t      *testing.T
+	box    *sandboxtest.Sandbox
+	plan   *grant.Plan
+	probes int
 }
 
 func compile(t *testing.T, manifest string) *grant.Plan {
@@ -48,26 +44,23 @@ func compile(t *testing.T, manifest string) *grant.Plan {
 
 func newDeployment(t *testing.T, box *sandboxtest.Sandbox, manifest string) *deployment {
 	t.Helper()
-	return &deployment{t: t, box: box, plan: compile(t, manifest), outputs: map[string]string{}}
+	plan := compile(t, manifest)
+	return &deployment{Deployment: sandboxtest.NewDeployment(box.Sandbox, plan), t: t, box: box, plan: plan}
 }
 
 // deploy creates all stacks, wave by wave.
 func (d *deployment) deploy() {
 	d.t.Helper()
-	for _, w := range d.plan.Waves {
-		for _, s := range w.Stacks {
-			d.create(s)
-		}
+	if err := d.Deploy(d.t.Context()); err != nil {
+		d.t.Fatal(err)
 	}
 }
 
 // remove deletes all stacks, the last wave first.
 func (d *deployment) remove() {
 	d.t.Helper()
-	for i := len(d.plan.Waves) - 1; i >= 0; i-- {
-		for _, s := range d.plan.Waves[i].Stacks {
-			d.delete(s)
-		}
+	if err := d.Remove(d.t.Context()); err != nil {
+		d.t.Fatal(err)
 	}
 }
 
@@ -77,66 +70,14 @@ func (d *deployment) client(s *grant.Stack) *cloudformation.Client {
 	return cloudformation.NewFromConfig(c)
 }
 
-func (d *deployment) create(s *grant.Stack) {
-	d.t.Helper()
-	if len(s.Applies) > 0 && d.apply == nil {
-		d.t.Fatalf("stack %s: documents that commands write are for the script's test", s.Name)
-	}
-	body, err := cfn.Write(s.Template)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	in := &cloudformation.CreateStackInput{StackName: &s.Name, TemplateBody: aws.String(string(body)), Capabilities: []types.Capability{types.CapabilityCapabilityNamedIam}}
-	for _, i := range s.Inputs {
-		in.Parameters = append(in.Parameters, types.Parameter{ParameterKey: aws.String(i.Parameter), ParameterValue: aws.String(d.outputs[i.FromStack+" "+i.FromOutput])})
-	}
-	if _, err := d.client(s).CreateStack(d.t.Context(), in); err != nil {
-		d.t.Fatalf("stack %s: %v", s.Name, err)
-	}
-	waiter := cloudformation.NewStackCreateCompleteWaiter(d.client(s), func(o *cloudformation.StackCreateCompleteWaiterOptions) {
-		o.MinDelay, o.MaxDelay = time.Millisecond, 10*time.Millisecond
-	})
-	out, err := waiter.WaitForOutput(d.t.Context(), &cloudformation.DescribeStacksInput{StackName: &s.Name}, time.Minute)
-	if err != nil {
-		d.t.Fatalf("stack %s: %v%s", s.Name, err, d.reasons(s))
-	}
-	for _, o := range out.Stacks[0].Outputs {
-		d.outputs[s.Name+" "+*o.OutputKey] = *o.OutputValue
-	}
-	for _, a := range s.Applies {
-		policy, err := a.Policy.MarshalJSON()
-		if err != nil {
-			d.t.Fatal(err)
+// applying lets a function write the documents that commands of the plan write.
+func (d *deployment) applying(apply func(owner aws.Config, policy string)) {
+	d.Apply = func(_ context.Context, owner aws.Config, document *grant.Apply) error {
+		policy, err := document.Policy.MarshalJSON()
+		if err == nil {
+			apply(owner, string(policy))
 		}
-		d.apply(d.box.Account(s.AccountID).Config(), string(policy))
-	}
-}
-
-// reasons tells what CloudFormation says about a failure.
-func (d *deployment) reasons(s *grant.Stack) string {
-	out, err := d.client(s).DescribeStackEvents(d.t.Context(), &cloudformation.DescribeStackEventsInput{StackName: &s.Name})
-	if err != nil {
-		return ""
-	}
-	var b strings.Builder
-	for _, e := range out.StackEvents {
-		if e.ResourceStatusReason != nil {
-			fmt.Fprintf(&b, "\n%s: %s", aws.ToString(e.LogicalResourceId), *e.ResourceStatusReason)
-		}
-	}
-	return b.String()
-}
-
-func (d *deployment) delete(s *grant.Stack) {
-	d.t.Helper()
-	if _, err := d.client(s).DeleteStack(d.t.Context(), &cloudformation.DeleteStackInput{StackName: &s.Name}); err != nil {
-		d.t.Fatalf("stack %s: %v", s.Name, err)
-	}
-	waiter := cloudformation.NewStackDeleteCompleteWaiter(d.client(s), func(o *cloudformation.StackDeleteCompleteWaiterOptions) {
-		o.MinDelay, o.MaxDelay = time.Millisecond, 10*time.Millisecond
-	})
-	if err := waiter.Wait(d.t.Context(), &cloudformation.DescribeStacksInput{StackName: &s.Name}, time.Minute); err != nil {
-		d.t.Errorf("stack %s: %v%s", s.Name, err, d.reasons(s))
+		return err
 	}
 }
 
@@ -148,11 +89,11 @@ func (d *deployment) physical(symbol string) string {
 	if !ok {
 		d.t.Fatalf("the plan does not create %s", symbol)
 	}
-	out, err := d.client(source.Stack).DescribeStackResource(d.t.Context(), &cloudformation.DescribeStackResourceInput{StackName: &source.Stack.Name, LogicalResourceId: &source.LogicalID})
+	id, err := d.PhysicalID(d.t.Context(), source)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return *out.StackResourceDetail.PhysicalResourceId
+	return id
 }
 
 // resource returns the physical id of a resource in a stage.

@@ -71,7 +71,7 @@ func (k *kindTest) run(t *testing.T) {
 		before[r] = true // what the test itself made
 	}
 	if k.apply != nil {
-		d.apply = func(owner aws.Config, policy string) { k.apply(t, owner, policy) }
+		d.applying(func(owner aws.Config, policy string) { k.apply(t, owner, policy) })
 	}
 	d.deploy()
 	for stage, account := range owners {

@@ -123,7 +123,7 @@ func TestProbePackages(t *testing.T) {
 		newDomain(t, box.Account(account).Config(), stage)
 	}
 	d := newDeployment(t, box, parties+packages)
-	d.apply = func(c aws.Config, policy string) { domainPolicy(t, c, policy) }
+	d.applying(func(c aws.Config, policy string) { domainPolicy(t, c, policy) })
 	d.deploy()
 	watched := &tokens{next: role.HTTPClient}
 	role.HTTPClient = watched

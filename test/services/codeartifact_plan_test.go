@@ -1,18 +1,16 @@
 package services
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
-	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/codeartifact"
 	"github.com/aws/aws-sdk-go-v2/service/codeartifact/types"
 
 	"github.com/crossaccount/crossaccount/grant"
 	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
-	"github.com/crossaccount/crossaccount/template/cfn"
 )
 
 const packagePlan = `
@@ -52,18 +50,10 @@ func TestPackagePlan(t *testing.T) {
 	get := &codeartifact.GetAuthorizationTokenInput{Domain: s.domain, DomainOwner: aws.String(owner)}
 
 	wrote := 0
-	for _, stack := range p.Stacks() {
-		stacks := cloudformation.NewFromConfig(s.box.Account(stack.AccountID).Config())
-		body, err := cfn.Write(stack.Template)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := stacks.CreateStack(ctx, &cloudformation.CreateStackInput{StackName: &stack.Name, TemplateBody: aws.String(string(body)), Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam}}); err != nil {
-			t.Fatal(err)
-		}
-		if shown, err := stacks.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &stack.Name}); err != nil || shown.Stacks[0].StackStatus != cfntypes.StackStatusCreateComplete {
-			t.Fatalf("%+v %v", shown, err)
-		}
+	stacks := sandboxtest.NewDeployment(s.box.Sandbox, p)
+	stacks.Apply = func(context.Context, aws.Config, *grant.Apply) error { return nil } // below
+	if err := stacks.Deploy(ctx); err != nil {
+		t.Fatal(err)
 	}
 	_, err = reader.GetAuthorizationToken(ctx, get)
 	wantCode(t, err, "AccessDeniedException") // the domain's policy is still to be written

@@ -8,8 +8,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
-	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
-	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -18,7 +16,6 @@ import (
 	"github.com/crossaccount/crossaccount/grant"
 	"github.com/crossaccount/crossaccount/sandbox"
 	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
-	"github.com/crossaccount/crossaccount/template/cfn"
 )
 
 // Accounts of the plans: who has the queue, who runs the pods, who has the role
@@ -32,11 +29,11 @@ const (
 
 // A podPlan is a plan for pods that is deployed into a sandbox.
 type podPlan struct {
-	t       *testing.T
-	box     *sandboxtest.Sandbox
-	plan    *grant.Plan
-	outputs map[string]string
-	arns    map[string]string // of clusters, by their keys in the manifest
+	t      *testing.T
+	box    *sandboxtest.Sandbox
+	plan   *grant.Plan
+	stacks *sandboxtest.Deployment
+	arns   map[string]string // of clusters, by their keys in the manifest
 }
 
 const podManifest = `
@@ -71,7 +68,7 @@ const (
 // deploys the stacks in the order of their waves.
 func newPodPlan(t *testing.T, o sandbox.Options, via, settings, grants string, clusters ...string) *podPlan {
 	t.Helper()
-	p := &podPlan{t: t, box: sandboxtest.NewWith(t, o, shopAccount, podsAccount, vaultAccount, otherAccount), outputs: map[string]string{}, arns: map[string]string{}}
+	p := &podPlan{t: t, box: sandboxtest.NewWith(t, o, shopAccount, podsAccount, vaultAccount, otherAccount), arns: map[string]string{}}
 	var declared strings.Builder
 	for _, name := range clusters {
 		account, key, provider := podsAccount, "bi-prod", ""
@@ -100,49 +97,19 @@ func newPodPlan(t *testing.T, o sandbox.Options, via, settings, grants string, c
 	if _, err := secrets.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("secrets")}); err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range p.plan.Waves {
-		for _, s := range w.Stacks {
-			p.create(s)
-		}
+	p.stacks = sandboxtest.NewDeployment(p.box.Sandbox, p.plan)
+	if err := p.stacks.Deploy(ctx); err != nil {
+		t.Fatal(err)
 	}
 	return p
-}
-
-func (p *podPlan) stacks(s *grant.Stack) *cloudformation.Client {
-	return cloudformation.NewFromConfig(p.box.Account(s.AccountID).Config())
-}
-
-func (p *podPlan) create(s *grant.Stack) {
-	p.t.Helper()
-	body, err := cfn.Write(s.Template)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	in := &cloudformation.CreateStackInput{StackName: &s.Name, TemplateBody: aws.String(string(body)), Capabilities: iamCapability}
-	for _, i := range s.Inputs {
-		in.Parameters = append(in.Parameters, cfntypes.Parameter{ParameterKey: aws.String(i.Parameter), ParameterValue: aws.String(p.outputs[i.FromStack+" "+i.FromOutput])})
-	}
-	if _, err := p.stacks(s).CreateStack(ctx, in); err != nil {
-		p.t.Fatalf("stack %s: %v", s.Name, err)
-	}
-	for key, value := range stackOutputs(p.t, p.stacks(s), s.Name, "CREATE_COMPLETE") {
-		p.outputs[s.Name+" "+key] = value
-	}
 }
 
 // remove deletes the stacks, the last wave first, and checks that nothing of the
 // plan is left.
 func (p *podPlan) remove() {
 	p.t.Helper()
-	for i := len(p.plan.Waves) - 1; i >= 0; i-- {
-		for _, s := range p.plan.Waves[i].Stacks {
-			if _, err := p.stacks(s).DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.Name}); err != nil {
-				p.t.Fatalf("stack %s: %v", s.Name, err)
-			}
-			if out, err := p.stacks(s).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &s.Name}); err == nil {
-				p.t.Errorf("the stack %s is %s after it was deleted", s.Name, out.Stacks[0].StackStatus)
-			}
-		}
+	if err := p.stacks.Remove(ctx); err != nil {
+		p.t.Fatal(err)
 	}
 	for _, account := range []string{shopAccount, podsAccount, vaultAccount} {
 		roles, err := iam.NewFromConfig(p.box.Account(account).Config()).ListRoles(ctx, &iam.ListRolesInput{})

@@ -1,0 +1,188 @@
+package sandboxtest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+
+	"github.com/crossaccount/crossaccount/grant"
+	"github.com/crossaccount/crossaccount/sandbox"
+	"github.com/crossaccount/crossaccount/template/cfn"
+)
+
+// A Deployment puts the stacks of a plan into the accounts of a sandbox and
+// removes them, as the plan's deploy.sh and remove.sh do: through CloudFormation,
+// with the outputs of earlier stacks as parameters of later ones. It needs no
+// test, so that a program can show its grants at work. The sandbox must have the
+// plan's accounts. It is for one goroutine.
+type Deployment struct {
+	// Plan must be compiled as CloudFormation.
+	Plan *grant.Plan
+
+	// Out, if not nil, is told each wave and stack.
+	Out io.Writer
+
+	// Apply writes a document that commands of the plan write, because
+	// CloudFormation cannot. The configuration is of the account's administrator.
+	// Without it, a stack that has such documents is an error.
+	Apply func(ctx context.Context, account aws.Config, document *grant.Apply) error
+
+	box     *sandbox.Sandbox
+	outputs map[string]string // :: stack and output → value
+}
+
+// NewDeployment returns a deployment of which nothing is done yet.
+func NewDeployment(box *sandbox.Sandbox, plan *grant.Plan) *Deployment {
+	return &Deployment{Plan: plan, box: box, outputs: map[string]string{}}
+}
+
+// Deploy creates all stacks, wave by wave.
+func (d *Deployment) Deploy(ctx context.Context) error {
+	for _, wave := range d.Plan.Waves {
+		d.say("Wave %d\n", wave.Number)
+		for _, s := range wave.Stacks {
+			d.say("  %-18s %s\n", s.Account, s.Name)
+			if err := d.Create(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *Deployment) say(format string, args ...any) {
+	if d.Out != nil {
+		fmt.Fprintf(d.Out, format, args...)
+	}
+}
+
+// Remove deletes all stacks, the last wave first.
+func (d *Deployment) Remove(ctx context.Context) error {
+	for _, wave := range slices.Backward(d.Plan.Waves) {
+		for _, s := range wave.Stacks {
+			if err := d.Delete(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Account returns a configuration of the stack's account and region, of its
+// administrator.
+func (d *Deployment) Account(s *grant.Stack) (aws.Config, error) {
+	for _, a := range d.box.Accounts() {
+		if a.ID() == s.AccountID {
+			root := a.Root()
+			return aws.Config{
+				Region: s.Region, HTTPClient: d.box.Client(),
+				Credentials: credentials.NewStaticCredentialsProvider(root.AccessKeyID, root.SecretAccessKey, root.SessionToken),
+			}, nil
+		}
+	}
+	return aws.Config{}, fmt.Errorf("stack %s: the sandbox has no account %s; create it first", s.Name, s.AccountID)
+}
+
+// Create creates one stack and waits for it. Those it takes values from must be
+// there.
+func (d *Deployment) Create(ctx context.Context, s *grant.Stack) error {
+	account, err := d.Account(s)
+	if err != nil {
+		return err
+	}
+	if len(s.Applies) > 0 && d.Apply == nil {
+		return fmt.Errorf("stack %s: commands of the plan write documents beside it; set Apply", s.Name)
+	}
+	body, err := cfn.Write(s.Template)
+	if err != nil {
+		return fmt.Errorf("stack %s: %w", s.Name, err)
+	}
+	in := &cloudformation.CreateStackInput{StackName: &s.Name, TemplateBody: aws.String(string(body)), Capabilities: []types.Capability{types.CapabilityCapabilityNamedIam}}
+	for _, i := range s.Inputs {
+		value, ok := d.outputs[i.FromStack+" "+i.FromOutput]
+		if !ok {
+			return fmt.Errorf("stack %s: nothing gives its parameter %s; it is an output of no stack that this deployment created", s.Name, i.Parameter)
+		}
+		in.Parameters = append(in.Parameters, types.Parameter{ParameterKey: &i.Parameter, ParameterValue: &value})
+	}
+	client := cloudformation.NewFromConfig(account)
+	if _, err := client.CreateStack(ctx, in); err != nil {
+		return fmt.Errorf("stack %s: %w", s.Name, err)
+	}
+	made, err := cloudformation.NewStackCreateCompleteWaiter(client, func(o *cloudformation.StackCreateCompleteWaiterOptions) {
+		o.MinDelay, o.MaxDelay = stackPause, time.Second
+	}).WaitForOutput(ctx, &cloudformation.DescribeStacksInput{StackName: &s.Name}, stackPatience)
+	if err != nil {
+		return fmt.Errorf("stack %s: %w%s", s.Name, err, reasons(ctx, client, s))
+	}
+	for _, o := range made.Stacks[0].Outputs {
+		d.outputs[s.Name+" "+*o.OutputKey] = *o.OutputValue
+	}
+	for i := range s.Applies {
+		if err := d.Apply(ctx, account, &s.Applies[i]); err != nil {
+			return fmt.Errorf("stack %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// A stack of a sandbox is made within milliseconds. One that takes minutes hangs.
+const (
+	stackPause    = time.Millisecond
+	stackPatience = time.Minute
+)
+
+// Delete deletes one stack and waits until it is gone.
+func (d *Deployment) Delete(ctx context.Context, s *grant.Stack) error {
+	account, err := d.Account(s)
+	if err != nil {
+		return err
+	}
+	client := cloudformation.NewFromConfig(account)
+	if _, err := client.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.Name}); err != nil {
+		return fmt.Errorf("stack %s: %w", s.Name, err)
+	}
+	if err := cloudformation.NewStackDeleteCompleteWaiter(client, func(o *cloudformation.StackDeleteCompleteWaiterOptions) {
+		o.MinDelay, o.MaxDelay = stackPause, time.Second
+	}).Wait(ctx, &cloudformation.DescribeStacksInput{StackName: &s.Name}, stackPatience); err != nil {
+		return fmt.Errorf("stack %s: %w%s", s.Name, err, reasons(ctx, client, s))
+	}
+	return nil
+}
+
+// reasons tells what CloudFormation says about a failure.
+func reasons(ctx context.Context, client *cloudformation.Client, s *grant.Stack) string {
+	out, err := client.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &s.Name})
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, e := range out.StackEvents {
+		if e.ResourceStatusReason != nil {
+			fmt.Fprintf(&b, "\n%s: %s", aws.ToString(e.LogicalResourceId), *e.ResourceStatusReason)
+		}
+	}
+	return b.String()
+}
+
+// PhysicalID returns the id that AWS gave to something the plan created; see
+// [grant.Plan.Source] and [grant.Plan.Created].
+func (d *Deployment) PhysicalID(ctx context.Context, source grant.Source) (string, error) {
+	account, err := d.Account(source.Stack)
+	if err != nil {
+		return "", err
+	}
+	out, err := cloudformation.NewFromConfig(account).DescribeStackResource(ctx, &cloudformation.DescribeStackResourceInput{StackName: &source.Stack.Name, LogicalResourceId: &source.LogicalID})
+	if err != nil {
+		return "", fmt.Errorf("stack %s: %w", source.Stack.Name, err)
+	}
+	return *out.StackResourceDetail.PhysicalResourceId, nil
+}
