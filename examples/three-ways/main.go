@@ -82,6 +82,8 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	stacks := sandboxtest.NewDeployment(w.box, plan)
 	stacks.Out = out
+	// What is left are policies of VPC endpoints, which the sandbox does not have.
+	stacks.Apply = func(context.Context, aws.Config, *grant.Apply) error { return nil }
 	if err := stacks.Deploy(ctx); err != nil {
 		return err
 	}

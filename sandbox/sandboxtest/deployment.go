@@ -30,9 +30,11 @@ type Deployment struct {
 	// Out, if not nil, is told each wave and stack.
 	Out io.Writer
 
-	// Apply writes a document that commands of the plan write, because
-	// CloudFormation cannot. The configuration is of the account's administrator.
-	// Without it, a stack that has such documents is an error.
+	// Apply does what commands of the plan do after a stack was made: it writes a
+	// document of something that CloudFormation did not create, and what
+	// [grant.Stack.Then] has to follow. The configuration is of the account's
+	// administrator. Without Apply, a plan with such commands is an error. Remove
+	// leaves these documents where they are.
 	Apply func(ctx context.Context, account aws.Config, document *grant.Apply) error
 
 	box     *sandbox.Sandbox
@@ -98,9 +100,30 @@ func (d *Deployment) Create(ctx context.Context, s *grant.Stack) error {
 	if err != nil {
 		return err
 	}
-	if len(s.Applies) > 0 && d.Apply == nil {
+	if d.Apply == nil && (len(s.Then) > 0 || slices.ContainsFunc(s.Applies, written)) {
 		return fmt.Errorf("stack %s: commands of the plan write documents beside it; set Apply", s.Name)
 	}
+	if s.Template != nil {
+		if err := d.stack(ctx, account, s); err != nil {
+			return err
+		}
+	}
+	for i := range s.Applies {
+		if a := &s.Applies[i]; written(*a) {
+			if err := d.Apply(ctx, account, a); err != nil {
+				return fmt.Errorf("stack %s: %s: %w", s.Name, a.Title, err)
+			}
+		}
+	}
+	return nil
+}
+
+// written reports whether a command writes the document. Others are for people
+// or for Kubernetes.
+func written(a grant.Apply) bool { return len(a.Put) > 0 }
+
+// stack creates the stack itself and keeps its outputs.
+func (d *Deployment) stack(ctx context.Context, account aws.Config, s *grant.Stack) error {
 	body, err := cfn.Write(s.Template)
 	if err != nil {
 		return fmt.Errorf("stack %s: %w", s.Name, err)
@@ -126,11 +149,6 @@ func (d *Deployment) Create(ctx context.Context, s *grant.Stack) error {
 	for _, o := range made.Stacks[0].Outputs {
 		d.outputs[s.Name+" "+*o.OutputKey] = *o.OutputValue
 	}
-	for i := range s.Applies {
-		if err := d.Apply(ctx, account, &s.Applies[i]); err != nil {
-			return fmt.Errorf("stack %s: %w", s.Name, err)
-		}
-	}
 	return nil
 }
 
@@ -143,7 +161,7 @@ const (
 // Delete deletes one stack and waits until it is gone.
 func (d *Deployment) Delete(ctx context.Context, s *grant.Stack) error {
 	account, err := d.Account(s)
-	if err != nil {
+	if err != nil || s.Template == nil {
 		return err
 	}
 	client := cloudformation.NewFromConfig(account)

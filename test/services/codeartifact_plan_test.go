@@ -85,12 +85,8 @@ func TestPackagePlan(t *testing.T) {
 	_, err = other.GetAuthorizationToken(ctx, get)
 	wantCode(t, err, "AccessDeniedException")
 
-	for i := len(p.Waves) - 1; i >= 0; i-- {
-		for _, stack := range p.Waves[i].Stacks {
-			if _, err := cloudformation.NewFromConfig(s.box.Account(stack.AccountID).Config()).DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &stack.Name}); err != nil {
-				t.Fatal(err)
-			}
-		}
+	if err := stacks.Remove(ctx); err != nil {
+		t.Fatal(err)
 	}
 	if status, body := s.call(http.MethodGet, packumentURL, token, ""); status != http.StatusForbidden {
 		t.Errorf("reading what was removed: %d %s", status, body)
