@@ -74,6 +74,7 @@ func New(config *Config, options ...Option) (*Client, error) {
 	}
 	c.partition, _ = iam.PartitionOfRegion(c.config.DefaultRegion)
 	c.checkOwnRoles()
+	c.checkBrokering()
 	c.buildStack()
 	if len(c.problems) > 0 {
 		return nil, NewError(CodeInvalidConfig, "configuration: "+strings.Join(c.problems, "; "), "", nil)

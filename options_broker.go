@@ -1,9 +1,14 @@
 package crossaccount
 
 import (
+	"cmp"
 	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/crossaccount/crossaccount/broker"
+	"github.com/crossaccount/crossaccount/iam"
 )
 
 // WithPurposes says for which purposes customers' roles are used. Each has a
@@ -27,13 +32,14 @@ func WithWithdrawal(withdrawal broker.Withdrawal) Option {
 	return func(c *Client) { c.brokering.Withdrawn = withdrawal }
 }
 
-// WithSTSRate limits the calls of STS per region and second, 300 if not given.
+// WithSTSRate limits the calls of STS per region and second, 300 if not given
+// and at least 1.
 // AWS allows 600 per account and region by default, for all callers of the
 // account together.
 func WithSTSRate(perSecond float64) Option {
 	return func(c *Client) {
-		if perSecond <= 0 {
-			c.problem("WithSTSRate (sts_rate): %v must be more than 0", perSecond)
+		if !(perSecond >= 1) { // also NaN
+			c.problem("WithSTSRate (sts_rate): %v must be at least 1 call a second", perSecond)
 		}
 		c.brokering.MaxPerSecond = perSecond
 	}
@@ -57,4 +63,33 @@ func WithSharedSessions(store broker.SharedStore, sealer broker.Sealer) Option {
 // client keeps its own audit records in any case.
 func WithBrokerObserver(observer broker.Observer) Option {
 	return func(c *Client) { c.brokering.Observer = observer }
+}
+
+// checkBrokering refuses in New what the broker would refuse when it is made, which
+// is at first use. The broker knows the rules; here they are told by option.
+func (c *Client) checkBrokering() {
+	regions, home := c.brokering.Regions, cmp.Or(c.config.AWSConfig.Region, c.config.DefaultRegion)
+	check := func(option string, config broker.Config) (fine bool) {
+		config.AWSConfig = aws.Config{Region: home, Credentials: aws.AnonymousCredentials{}} // nobody is called
+		err := config.Validate()
+		if err != nil {
+			c.problem("%s: %s", option, strings.TrimPrefix(err.Error(), "broker: "))
+		}
+		return err == nil
+	}
+	check("WithWithdrawal (withdrawal)", broker.Config{Regions: []string{DefaultRegion}, Withdrawn: c.brokering.Withdrawn})
+	if len(regions) == 0 {
+		if !check("AWSConfig", broker.Config{}) {
+			return
+		}
+	} else {
+		if !check("WithSTSRegions (sts_regions)", broker.Config{Regions: regions}) {
+			return
+		}
+		if p, _ := iam.PartitionOfRegion(regions[0]); p.ID != c.partition.ID {
+			c.problem("WithSTSRegions (sts_regions): %s is in partition %s, default_region %s is in %s", regions[0], p.ID, c.config.DefaultRegion, c.partition.ID)
+			return
+		}
+	}
+	check("WithPurposes (purposes)", broker.Config{Regions: regions, Purposes: c.brokering.Purposes}) // managed policies are of a partition
 }

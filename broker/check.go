@@ -153,6 +153,13 @@ func checkSessionPolicies(policy string, arns []string, partition string) error 
 	return nil
 }
 
+// Validate returns the error that [New] would, without making anything, so that
+// whoever builds a configuration out of settings can refuse a wrong one early.
+func (c Config) Validate() error {
+	_, err := checkedConfig(c)
+	return err
+}
+
 // checkedConfig returns the configuration with defaults, or what is wrong.
 func checkedConfig(c Config) (Config, error) {
 	if c.AWSConfig.Credentials == nil {

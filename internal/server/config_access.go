@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -141,19 +139,20 @@ func (c *Config) checkAccess() error {
 			return invalid("credentials_tokens: must name a file", "")
 		}
 	}
-	// A broker is asked, which knows the rules of session policies and regions. It
-	// calls nobody.
+	// The broker knows the rules of session policies and regions.
 	region, _ := c.Service["default_region"].(string)
 	if _, ok := iam.PartitionOfRegion(region); !ok {
 		region = crossaccount.DefaultRegion // the client says what is wrong with it
 	}
-	made, err := broker.New(broker.Config{AWSConfig: aws.Config{Region: region, Credentials: aws.AnonymousCredentials{}}, Regions: c.STSRegions, Purposes: c.Purposes})
-	if err != nil {
-		return invalid("purposes or sts_regions: "+strings.TrimPrefix(err.Error(), "broker: "), "")
+	made := broker.Config{AWSConfig: aws.Config{Region: region, Credentials: aws.AnonymousCredentials{}}, Regions: c.STSRegions} // nobody is called
+	if err := made.Validate(); err != nil {
+		return invalid("sts_regions: "+strings.TrimPrefix(err.Error(), "broker: "), "")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	return made.Close(ctx)
+	made.Purposes = c.Purposes
+	if err := made.Validate(); err != nil {
+		return invalid("purposes: "+strings.TrimPrefix(err.Error(), "broker: "), "")
+	}
+	return nil
 }
 
 // unixPrefix begins credentials_listen if it is a socket.
