@@ -108,8 +108,14 @@ func (b *Broker) call(ctx context.Context, c call, r *region, probe bool) {
 	if err != nil {
 		b.counts.failures.Add(1)
 	}
+	abandoned := err != nil && ctx.Err() != nil
+	if abandoned {
+		r.count(CodeCanceled)
+	} else {
+		r.count(v.code)
+	}
 	now := b.clock.now()
-	if err != nil && ctx.Err() != nil {
+	if abandoned {
 		// The other call won, or time is up. A region that let its competitor
 		// win by being slow counts as failing.
 		v = verdict{code: CodeUnavailable, text: "abandoned"}

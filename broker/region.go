@@ -20,6 +20,7 @@ type region struct {
 	recent  [64]time.Duration // how long the last calls took that were answered
 	seen    int
 	p99     time.Duration
+	answers map[Code]uint64 // for Stats :: how calls ended → how many
 }
 
 // spend takes a token of the region's budget or says how long to wait for it.

@@ -138,7 +138,7 @@ func newRegion(c *Config, index int) *region {
 	return &region{
 		name: c.Regions[index],
 		home: index == 0,
-		pace: newPace(c.MaxPerSecond),
+		pace: newPace(c.MaxPerSecond), answers: map[Code]uint64{},
 		client: sts.NewFromConfig(c.AWSConfig, func(o *sts.Options) {
 			o.Region = c.Regions[index]
 			o.Retryer = aws.NopRetryer{} // the broker decides, and retries do not multiply
