@@ -113,6 +113,7 @@ type Broker struct {
 	shards    [shards]shard
 	schedule  *schedule
 	lapses    lapses
+	revoked   revocations
 	counts    counts
 
 	random struct {

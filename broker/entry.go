@@ -103,7 +103,7 @@ func orNil(err *Error) error {
 // adopt makes a handle that lapsed or was forgotten an entry again, or returns
 // the entry that took its place. The shard is locked.
 func (h *Handle) adopt(sh *shard) *Handle {
-	if h.interned || h.revoked {
+	if h.interned || h.ended() {
 		return nil
 	}
 	if other := sh.find(h.key); other != nil {

@@ -33,6 +33,7 @@ type Handle struct {
 
 	children atomic.Int32 // interned handles whose parent this is
 	class    atomic.Uint32
+	born     uint64 // see revocations
 }
 
 var _ aws.CredentialsProvider = (*Handle)(nil)
@@ -137,6 +138,7 @@ func (h *Handle) Status() Status {
 	if n := h.lastRead.Load(); n != 0 {
 		status.LastRead = b.clock.local(n)
 	}
+	h.ended()
 	valid := s.valid(now)
 	if valid {
 		status.AccessKeyID = s.accessKeyID()

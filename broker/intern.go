@@ -76,8 +76,9 @@ func (b *Broker) For(request Request) (*Handle, error) {
 		if err := b.check(&request); err != nil {
 			return nil, err
 		}
+		born := b.revoked.now()
 		b.hops(&request, func(purpose *Purpose, role encoded) bool {
-			h = b.intern(h, purpose, role)
+			h = b.intern(h, purpose, role, born)
 			return true
 		})
 	}
@@ -132,7 +133,9 @@ func (b *Broker) hops(request *Request, visit func(*Purpose, encoded) bool) {
 	}
 }
 
-func (b *Broker) intern(parent *Handle, purpose *Purpose, role encoded) *Handle {
+// intern returns the entry, a new one if there is none. born is when the request
+// came.
+func (b *Broker) intern(parent *Handle, purpose *Purpose, role encoded, born uint64) *Handle {
 	var parentKey *Key
 	if parent != nil {
 		parentKey = &parent.key
@@ -144,7 +147,10 @@ func (b *Broker) intern(parent *Handle, purpose *Purpose, role encoded) *Handle 
 	if h := sh.find(key); h != nil {
 		return h
 	}
-	h := &Handle{broker: b, key: key, role: role, purpose: purpose, parent: parent, slot: -1}
+	h := &Handle{broker: b, key: key, role: role, purpose: purpose, parent: parent, slot: -1, born: born}
+	if h.ended() { // while the request was being looked at; the parent may have been revoked
+		return h
+	}
 	now := b.clock.now()
 	h.lastRead.Store(now)
 	sh.insert(h)
@@ -169,6 +175,9 @@ func (b *Broker) Revoke(customer, integration string) int {
 func (b *Broker) drop(customer, integration string, revoke bool) int {
 	if customer == "" {
 		return 0 // what is shared between customers belongs to none
+	}
+	if revoke {
+		b.revoked.add(customer, integration)
 	}
 	var dropped []*Handle
 	for i := range b.shards {
