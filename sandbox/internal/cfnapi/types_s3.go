@@ -19,6 +19,16 @@ func s3Types(s3 *s3api.Service) []resourceType {
 	t := s3Resources{s3}
 	bucket := map[string]property{
 		"BucketName": {replaces: true},
+		"BucketEncryption": {kind: objectValue, fields: map[string]property{
+			"ServerSideEncryptionConfiguration": {kind: objectList, required: true, fields: map[string]property{
+				"BlockedEncryptionTypes": {unsupported: true},
+				"BucketKeyEnabled":       {kind: boolValue},
+				"ServerSideEncryptionByDefault": {kind: objectValue, fields: map[string]property{
+					"KMSMasterKeyID": {},
+					"SSEAlgorithm":   {required: true},
+				}},
+			}},
+		}},
 		"PublicAccessBlockConfiguration": {kind: objectValue, fields: map[string]property{
 			"BlockPublicAcls":       {kind: boolValue},
 			"BlockPublicPolicy":     {kind: boolValue},
@@ -30,7 +40,7 @@ func s3Types(s3 *s3api.Service) []resourceType {
 			"Status": {required: true},
 		}},
 	}
-	for name := range setOf(`AbacStatus AccelerateConfiguration AccessControl AnalyticsConfigurations BucketEncryption
+	for name := range setOf(`AbacStatus AccelerateConfiguration AccessControl AnalyticsConfigurations
 		CorsConfiguration IntelligentTieringConfigurations InventoryConfigurations LifecycleConfiguration
 		LoggingConfiguration BucketNamePrefix BucketNamespace MetadataConfiguration MetadataTableConfiguration MetricsConfigurations
 		NotificationConfiguration ObjectLockConfiguration ObjectLockEnabled OwnershipControls
@@ -90,10 +100,15 @@ func (t s3Resources) updateBucket(j *job) error {
 	return t.configure(j)
 }
 
-// configure brings versioning and Block Public Access to the properties. A
-// setting that is no longer there is switched off: AWS cannot forget that a
-// bucket had versions, and suspends them.
+// configure brings encryption, versioning and Block Public Access to the
+// properties. A setting that is no longer there is switched off: AWS cannot
+// forget that a bucket had versions, and suspends them.
 func (t s3Resources) configure(j *job) error {
+	if j.changed("BucketEncryption") {
+		if err := t.encrypt(j); err != nil {
+			return err
+		}
+	}
 	if j.changed("VersioningConfiguration") {
 		status := textOf(j.properties.Get("VersioningConfiguration"), "Status")
 		if status == "" {
@@ -113,6 +128,23 @@ func (t s3Resources) configure(j *job) error {
 		BlockPublicPolicy:     isTrue(block, "BlockPublicPolicy"),
 		RestrictPublicBuckets: isTrue(block, "RestrictPublicBuckets"),
 	})
+}
+
+func (t s3Resources) encrypt(j *job) error {
+	encryption := j.properties.Get("BucketEncryption")
+	if encryption == nil {
+		return t.s3.DeleteBucketEncryption(j.call, j.physicalID)
+	}
+	rules := encryption.Get("ServerSideEncryptionConfiguration").Items
+	if len(rules) != 1 {
+		return wire.BadRequest("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+	}
+	byDefault := rules[0].Get("ServerSideEncryptionByDefault")
+	algorithm := textOf(byDefault, "SSEAlgorithm")
+	if algorithm == "" { // the rule is only about bucket keys
+		algorithm = "AES256"
+	}
+	return t.s3.PutBucketEncryption(j.call, j.physicalID, algorithm, textOf(byDefault, "KMSMasterKeyID"), isTrue(rules[0], "BucketKeyEnabled"))
 }
 
 func isTrue(n *cfn.Node, name string) bool { return textOf(n, name) == "true" }

@@ -244,7 +244,7 @@ func unsupported(grantTokens []string, algorithm string) error {
 
 // use finds a key and authorises a cryptographic operation with it.
 func (s *Service) use(c *authz.Call, action, keyID string, encryptionContext map[string]string, dryRun bool) (*key, error) {
-	k, err := s.find(c, keyID, anyAccount)
+	k, err := s.find(named(c, action), keyID, anyAccount)
 	if err != nil {
 		return nil, err
 	}

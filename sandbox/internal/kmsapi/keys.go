@@ -212,7 +212,7 @@ type KeyInput struct {
 func (s *Service) DescribeKey(c *authz.Call, in *KeyInput) (*KeyOutput, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	k, err := s.find(c, in.KeyID, anyAccount)
+	k, err := s.find(named(c, "kms:DescribeKey"), in.KeyID, anyAccount)
 	if err != nil {
 		return nil, err
 	}
@@ -437,6 +437,14 @@ const (
 	ownAccount reach = iota
 	anyAccount
 )
+
+// named returns the call as one of an operation of KMS. The operation of a call
+// made through another service is that service's.
+func named(c *authz.Call, action string) *authz.Call {
+	own := *c
+	own.Operation = strings.TrimPrefix(action, "kms:")
+	return &own
+}
 
 // find returns the key that an id, ARN, alias name or alias ARN means. The
 // caller holds the lock. A key of another account that does not exist is

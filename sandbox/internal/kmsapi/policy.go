@@ -72,8 +72,13 @@ func document(statements ...statement) string {
 	return string(data)
 }
 
+// viaService is the name a service has in kms:ViaService: "s3" of a region.
 func viaService(service, region string) string {
-	return strings.TrimSuffix(service, ".amazonaws.com") + "." + region + ".amazonaws.com"
+	suffix := "amazonaws.com"
+	if p, ok := iam.PartitionOfRegion(region); ok {
+		suffix = p.DNSSuffix
+	}
+	return strings.TrimSuffix(service, ".amazonaws.com") + "." + region + "." + suffix
 }
 
 func (s *Service) parsePolicy(text string, k *key) (*directory.Document, error) {

@@ -135,6 +135,7 @@ var requestHeaderKeys = map[string]string{
 	"X-Amz-Metadata-Directive":     "s3:x-amz-metadata-directive",
 	"X-Amz-Object-Ownership":       "s3:x-amz-object-ownership",
 	"X-Amz-Server-Side-Encryption": "s3:x-amz-server-side-encryption",
+	headerKeyID:                    "s3:x-amz-server-side-encryption-aws-kms-key-id",
 	"X-Amz-Storage-Class":          "s3:x-amz-storage-class",
 }
 

@@ -62,8 +62,8 @@ func TestBucketConfiguration(t *testing.T) {
 	if got := encryption.ServerSideEncryptionConfiguration.Rules[0].ApplyServerSideEncryptionByDefault.SSEAlgorithm; got != "AES256" {
 		t.Errorf("a new bucket encrypts with %q", got)
 	}
-	kms := &types.ServerSideEncryptionConfiguration{Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: "aws:kms"}}}}
-	_, err = client.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{Bucket: name, ServerSideEncryptionConfiguration: kms})
+	twoLayers := &types.ServerSideEncryptionConfiguration{Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: "aws:kms:dsse"}}}}
+	_, err = client.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{Bucket: name, ServerSideEncryptionConfiguration: twoLayers})
 	w.want(err, "NotImplemented")
 
 	ownership, err := client.GetBucketOwnershipControls(ctx, &s3.GetBucketOwnershipControlsInput{Bucket: name})
@@ -201,7 +201,7 @@ func TestNotImplemented(t *testing.T) {
 		t.Errorf("the refusal does not name the operation: %v", err)
 	}
 	for what, mutate := range map[string]func(*s3.PutObjectInput){
-		"KMS":         func(in *s3.PutObjectInput) { in.ServerSideEncryption = types.ServerSideEncryptionAwsKms },
+		"two layers":  func(in *s3.PutObjectInput) { in.ServerSideEncryption = types.ServerSideEncryptionAwsKmsDsse },
 		"lock":        func(in *s3.PutObjectInput) { in.ObjectLockLegalHoldStatus = "ON" },
 		"archive":     func(in *s3.PutObjectInput) { in.StorageClass = types.StorageClassGlacier },
 		"redirection": func(in *s3.PutObjectInput) { in.WebsiteRedirectLocation = ptr("/x") },

@@ -3,7 +3,6 @@ package s3api
 import (
 	"encoding/xml"
 	"net/http"
-	"slices"
 
 	"github.com/crossaccount/crossaccount/sandbox/internal/wire"
 )
@@ -123,77 +122,6 @@ func (q *request) setPublicAccess(block PublicAccessBlock) error {
 func (q *request) deletePublicAccessBlock() error {
 	return q.writeBucket("s3:PutBucketPublicAccessBlock", http.StatusNoContent, func(b *bucket) error {
 		b.publicAccess = nil
-		return nil
-	})
-}
-
-type encryptionConfiguration struct {
-	XMLName xml.Name             `xml:"ServerSideEncryptionConfiguration"`
-	XMLNS   string               `xml:"xmlns,attr,omitempty"`
-	Rules   []encryptionRuleBody `xml:"Rule"`
-}
-
-type encryptionRuleBody struct {
-	Apply struct {
-		SSEAlgorithm   string
-		KMSMasterKeyID string `xml:",omitempty"`
-	} `xml:"ApplyServerSideEncryptionByDefault"`
-	BucketKeyEnabled       bool
-	BlockedEncryptionTypes *struct {
-		EncryptionType []string
-	} `xml:",omitempty"`
-}
-
-// getBucketEncryption serves GetBucketEncryption.
-func (q *request) getBucketEncryption() error {
-	return q.readBucket("s3:GetEncryptionConfiguration", func(b *bucket) error {
-		var rule encryptionRuleBody
-		rule.Apply.SSEAlgorithm = b.encryption.algorithm
-		rule.BucketKeyEnabled = b.encryption.bucketKey
-		return q.writeXML(encryptionConfiguration{XMLNS: namespace, Rules: []encryptionRuleBody{rule}})
-	})
-}
-
-// putBucketEncryption serves PutBucketEncryption. KMS keys are not implemented:
-// with them reading an object would need permission to use the key.
-func (q *request) putBucketEncryption() error {
-	var in encryptionConfiguration
-	if err := q.decodeXML(&in); err != nil {
-		return err
-	}
-	if len(in.Rules) != 1 {
-		return malformedXML()
-	}
-	rule := in.Rules[0]
-	switch algorithm := rule.Apply.SSEAlgorithm; algorithm {
-	case "AES256":
-		if rule.Apply.KMSMasterKeyID != "" {
-			return invalidArgument("KMSMasterKeyID", rule.Apply.KMSMasterKeyID, "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse")
-		}
-	case "aws:kms", "aws:kms:dsse":
-		return wire.NotImplemented("s3", "server-side encryption "+algorithm+" (only AES256)")
-	default:
-		return malformedXML()
-	}
-	// Customer keys are refused always, so blocking them is a promise kept.
-	if blocked := rule.BlockedEncryptionTypes; blocked != nil {
-		for _, kind := range blocked.EncryptionType {
-			if !slices.Contains([]string{"SSE-C", "NONE"}, kind) {
-				return malformedXML()
-			}
-		}
-	}
-	return q.writeBucket("s3:PutEncryptionConfiguration", http.StatusOK, func(b *bucket) error {
-		b.encryption = encryptionRule{algorithm: rule.Apply.SSEAlgorithm, bucketKey: rule.BucketKeyEnabled}
-		return nil
-	})
-}
-
-// deleteBucketEncryption serves DeleteBucketEncryption, which goes back to the
-// default: encryption cannot be switched off.
-func (q *request) deleteBucketEncryption() error {
-	return q.writeBucket("s3:PutEncryptionConfiguration", http.StatusNoContent, func(b *bucket) error {
-		b.encryption = encryptionRule{algorithm: "AES256"}
 		return nil
 	})
 }

@@ -102,10 +102,7 @@ func (q *request) copyObject() error {
 	if sameObject && !replace && q.header("X-Amz-Storage-Class") == "" && q.header("X-Amz-Server-Side-Encryption") == "" {
 		return refuse(http.StatusBadRequest, "InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
-	v.body, v.etag = from.body, from.etag
-	if from.parts > 0 {
-		v.etag = bodyETag(from.body) // a copy is written in one piece
-	}
+	v.body = from.body // written in one piece, however the source was
 	if !replace {
 		v.headers, v.metadata = maps.Clone(from.headers), maps.Clone(from.metadata)
 	}
@@ -188,5 +185,8 @@ func (q *request) readSource(source copySource) (*version, *bucket, error) {
 			return nil, nil, err
 		}
 	}
-	return v, b, q.readConditions(v, "X-Amz-Copy-Source-If-")
+	if err := q.readConditions(v, "X-Amz-Copy-Source-If-"); err != nil {
+		return nil, nil, err
+	}
+	return v, b, q.open(b, v.sealed)
 }

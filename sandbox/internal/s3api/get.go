@@ -24,7 +24,7 @@ func (q *request) getObject() error {
 		return err
 	}
 	q.s.mu.RLock()
-	v, err := q.readable()
+	b, v, err := q.readable()
 	q.s.mu.RUnlock()
 	if err != nil {
 		return err
@@ -34,6 +34,13 @@ func (q *request) getObject() error {
 	h.Set("Last-Modified", httpTime(v.modified))
 	if failed := q.readConditions(v, "If-"); failed != nil {
 		return failed
+	}
+	// Whoever asks for neither content nor checksum needs no key.
+	// https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+	if q.http.Method != http.MethodHead || q.wantsChecksum() {
+		if err := q.open(b, v.sealed); err != nil {
+			return err
+		}
 	}
 	if err := q.describe(v); err != nil {
 		return err
@@ -46,21 +53,25 @@ func (q *request) getObject() error {
 	return nil
 }
 
-// readable returns the version to read and sets the headers that depend on the
-// bucket.
-func (q *request) readable() (*version, error) {
+// readable returns the version to read and its bucket, and sets the headers that
+// depend on the bucket.
+func (q *request) readable() (*bucket, *version, error) {
 	b, err := q.bucket()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	v, err := q.find(b, q.key, q.query.Get("versionId"), "s3:GetObject", "s3:GetObjectVersion")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if b.versioning != versioningNever {
 		q.w.Header().Set("X-Amz-Version-Id", v.id)
 	}
-	return v, nil
+	return b, v, nil
+}
+
+func (q *request) wantsChecksum() bool {
+	return strings.EqualFold(q.header("X-Amz-Checksum-Mode"), "ENABLED")
 }
 
 // describe sets the headers that say what the object is.
@@ -68,7 +79,7 @@ func (q *request) describe(v *version) error {
 	h := q.w.Header()
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("Content-Type", "binary/octet-stream")
-	h.Set("X-Amz-Server-Side-Encryption", "AES256")
+	v.sealed.describe(h)
 	for name, value := range v.headers {
 		h.Set(name, value)
 	}
@@ -81,7 +92,7 @@ func (q *request) describe(v *version) error {
 	if v.storageClass != storageStandard {
 		h.Set("X-Amz-Storage-Class", v.storageClass)
 	}
-	if strings.EqualFold(q.header("X-Amz-Checksum-Mode"), "ENABLED") && q.header("Range") == "" {
+	if q.wantsChecksum() && q.header("Range") == "" {
 		h.Set(v.checksum.header(), v.checksum.value)
 		h.Set("X-Amz-Checksum-Type", v.checksum.kind())
 	}

@@ -63,6 +63,19 @@ func (s *Service) PutPublicAccessBlock(c *authz.Call, bucket string, block Publi
 	return s.inside(c, bucket, "PutPublicAccessBlock").setPublicAccess(block)
 }
 
+// PutBucketEncryption sets how objects are encrypted that do not say it: with
+// algorithm "AES256", or with "aws:kms" and a key of KMS; an empty keyID means
+// the account's aws/s3. With bucketKey the encryption context names the bucket
+// and not the object.
+func (s *Service) PutBucketEncryption(c *authz.Call, bucket, algorithm, keyID string, bucketKey bool) error {
+	return s.inside(c, bucket, "PutBucketEncryption").setEncryption(encryptionRule{algorithm, keyID, bucketKey})
+}
+
+// DeleteBucketEncryption goes back to AES256.
+func (s *Service) DeleteBucketEncryption(c *authz.Call, bucket string) error {
+	return s.inside(c, bucket, "DeleteBucketEncryption").deleteBucketEncryption()
+}
+
 // PutBucketTagging replaces the bucket's tags.
 func (s *Service) PutBucketTagging(c *authz.Call, bucket string, tags map[string]string) error {
 	if err := checkTags(tags, maxBucketTags); err != nil {

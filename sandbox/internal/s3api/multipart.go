@@ -83,10 +83,13 @@ func (q *request) createMultipartUpload() error {
 	if err := q.deniedACL(); err != nil {
 		return err
 	}
+	if v.sealed, err = q.seal(b); err != nil {
+		return err
+	}
 	u.id = q.s.newID()
 	b.uploads[u.id] = u
 	h := q.w.Header()
-	h.Set("X-Amz-Server-Side-Encryption", "AES256")
+	q.describeEncryption(v)
 	if u.algorithm != "" {
 		h.Set("X-Amz-Checksum-Algorithm", u.algorithm)
 		h.Set("X-Amz-Checksum-Type", checksum{composite: !u.fullBody}.kind())
@@ -146,13 +149,16 @@ func (q *request) uploadPart() error {
 	if p.checksum, err = verifyChecksums(q.http.Header, q.http.Trailer, p.body); err != nil {
 		return err
 	}
-	p.etag = bodyETag(p.body)
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
-	_, u, err := q.upload("s3:PutObject", q.conditionalWrite(false))
+	b, u, err := q.upload("s3:PutObject", q.conditionalWrite(false))
 	if err != nil {
 		return err
 	}
+	if err := q.open(b, u.version.sealed); err != nil {
+		return err
+	}
+	p.etag = u.version.sealed.etag(p.body)
 	// The part keeps the checksum of the upload's algorithm, which is what a
 	// composite checksum is made of.
 	if u.algorithm != "" && u.algorithm != p.checksum.algorithm {
@@ -178,7 +184,7 @@ func (q *request) uploadPart() error {
 	u.parts[number] = p
 	h := q.w.Header()
 	h.Set("ETag", p.etag)
-	h.Set("X-Amz-Server-Side-Encryption", "AES256")
+	u.version.sealed.describe(h)
 	h.Set(p.checksum.header(), p.checksum.value)
 	return nil
 }
@@ -222,6 +228,11 @@ func (q *request) completeMultipartUpload() error {
 	b, u, err := q.upload("s3:PutObject", q.conditionalWrite(true))
 	if err != nil {
 		return err
+	}
+	if u.algorithm != "" {
+		if err := q.open(b, u.version.sealed); err != nil {
+			return err
+		}
 	}
 	parts, err := u.choose(in.Parts)
 	if err != nil {
@@ -367,6 +378,9 @@ func (q *request) listParts() error {
 	defer q.s.mu.RUnlock()
 	b, u, err := q.upload("s3:ListMultipartUploadParts", nil)
 	if err != nil {
+		return err
+	}
+	if err := q.open(b, u.version.sealed); err != nil {
 		return err
 	}
 	id := owner{ID: canonicalUser(b.owner)}

@@ -177,10 +177,10 @@ var notes = map[string]string{
 	"HeadObject":                         "no partNumber, no customer keys",
 	"ListMultipartUploads":               "no delimiter, no pages",
 	"PutBucketAcl":                       "always AccessControlListNotSupported",
-	"PutBucketEncryption":                "AES256 only",
+	"PutBucketEncryption":                "AES256 and aws:kms",
 	"PutBucketOwnershipControls":         "BucketOwnerEnforced only",
 	"PutBucketVersioning":                "no MFA delete",
-	"PutObject":                          "at most 64 MiB; AES256 only; no object lock, archive classes, redirects, or checksums XXHASH",
+	"PutObject":                          "at most 64 MiB; AES256 and aws:kms; no object lock, archive classes, redirects, or checksums XXHASH",
 	"PutObjectAcl":                       "always AccessControlListNotSupported",
 }
 

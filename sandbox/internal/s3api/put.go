@@ -1,8 +1,6 @@
 package s3api
 
 import (
-	"crypto/md5"
-	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,17 +30,9 @@ func (q *request) putObject() error {
 	if v.checksum, err = verifyChecksums(q.http.Header, q.http.Trailer, v.body); err != nil {
 		return err
 	}
-	v.etag = bodyETag(v.body)
-
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
 	return q.store(v)
-}
-
-// bodyETag is the ETag of an object that was written in one piece.
-func bodyETag(body []byte) string {
-	sum := md5.Sum(body)
-	return `"` + hex.EncodeToString(sum[:]) + `"`
 }
 
 // store authorises the write, makes v the newest version of its key and says
@@ -67,6 +57,10 @@ func (q *request) store(v *version) error {
 	if err := q.writeConditions(b); err != nil {
 		return err
 	}
+	if v.sealed, err = q.seal(b); err != nil {
+		return err
+	}
+	v.etag = v.sealed.etag(v.body)
 	v.modified = q.call.Now
 	b.add(v, q.s.newID)
 	q.describeWrite(b, v)
@@ -101,7 +95,7 @@ func (q *request) writeConditions(b *bucket) error {
 func (q *request) describeWrite(b *bucket, v *version) {
 	h := q.w.Header()
 	h.Set("ETag", v.etag)
-	h.Set("X-Amz-Server-Side-Encryption", "AES256")
+	q.describeEncryption(v)
 	h.Set(v.checksum.header(), v.checksum.value)
 	h.Set("X-Amz-Checksum-Type", v.checksum.kind())
 	if b.versioning != versioningNever {
@@ -167,8 +161,8 @@ func (q *request) refuseUnsupported() error {
 	if err := q.refuseCustomerKeys(); err != nil {
 		return err
 	}
-	if sse := q.header("X-Amz-Server-Side-Encryption"); sse != "" && sse != "AES256" {
-		return wire.NotImplemented("s3", "server-side encryption "+sse+" (only AES256)")
+	if err := q.checkEncryptionHeaders(); err != nil {
+		return err
 	}
 	class := q.header("X-Amz-Storage-Class")
 	switch class {

@@ -5,8 +5,8 @@
 // condition keys that S3 uses, with the bucket policy as resource policy, and
 // with Block Public Access enforced. [Operations] lists what is real; every
 // other operation of S3 answers 501 NotImplemented and names itself, and so do
-// headers that ask for something the sandbox does not do (KMS keys, customer
-// keys, object lock, archive classes). ACLs do not exist: all buckets have the
+// headers that ask for something the sandbox does not do (customer keys, two
+// layers of encryption, object lock, archive classes). ACLs do not exist: all buckets have the
 // BucketOwnerEnforced setting that new buckets have in AWS.
 //
 // State is in memory. Limits: [MaxObjectSize] for one object, parts of a
@@ -24,6 +24,7 @@ import (
 
 	"github.com/crossaccount/crossaccount/iam"
 	"github.com/crossaccount/crossaccount/sandbox/internal/directory"
+	"github.com/crossaccount/crossaccount/sandbox/internal/kmsapi"
 )
 
 // MaxObjectSize is how many bytes one object may have. S3 itself allows more;
@@ -33,6 +34,7 @@ const MaxObjectSize = 64 << 20
 // Options are what the service needs from the sandbox. All are required.
 type Options struct {
 	Directory *directory.Directory // to find the principals of bucket policies
+	KMS       *kmsapi.Service      // for objects encrypted with its keys
 	Random    io.Reader            // for version ids and upload ids
 }
 
@@ -41,6 +43,7 @@ type Options struct {
 // use.
 type Service struct {
 	directory *directory.Directory
+	kms       *kmsapi.Service
 
 	randomMu sync.Mutex
 	random   io.Reader
@@ -54,7 +57,7 @@ type bucketID struct{ partition, name string }
 
 // New returns a service without buckets.
 func New(o Options) *Service {
-	return &Service{directory: o.Directory, random: o.Random, buckets: make(map[bucketID]*bucket)}
+	return &Service{directory: o.Directory, kms: o.KMS, random: o.Random, buckets: make(map[bucketID]*bucket)}
 }
 
 // newID returns 32 random characters, for versions and uploads.

@@ -45,11 +45,6 @@ type bucketPolicy struct {
 	public   bool // in the sense of Block Public Access
 }
 
-type encryptionRule struct {
-	algorithm string // "AES256"
-	bucketKey bool
-}
-
 // nullVersion is the version id of objects written while versioning was off.
 const nullVersion = "null"
 
@@ -68,7 +63,8 @@ type version struct {
 	tags         map[string]string
 	checksum     checksum
 	storageClass string
-	parts        int // of a multipart upload; 0 for others
+	parts        int        // of a multipart upload; 0 for others
+	sealed       *objectKey // nil: encrypted with a key of S3's own
 }
 
 func newBucket(name string, owner iam.AccountID, partition, region string, now time.Time) *bucket {
@@ -78,7 +74,7 @@ func newBucket(name string, owner iam.AccountID, partition, region string, now t
 		// January 2023 every new object is encrypted.
 		// https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
 		publicAccess: &PublicAccessBlock{true, true, true, true},
-		encryption:   encryptionRule{algorithm: "AES256"},
+		encryption:   encryptionRule{algorithm: sseS3},
 		versions:     make(map[string][]*version),
 		uploads:      make(map[string]*upload),
 	}
