@@ -16,9 +16,53 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
+func bucketOf(stage string) *string { return aws.String("shop-reports-" + stage) }
+
+func putObject(t *testing.T, c aws.Config, stage, key string) error {
+	t.Helper()
+	_, err := s3.NewFromConfig(c).PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucketOf(stage), Key: &key, Body: strings.NewReader("report")})
+	return err
+}
+
+func getObject(t *testing.T, c aws.Config, stage, key string) error {
+	t.Helper()
+	out, err := s3.NewFromConfig(c).GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucketOf(stage), Key: &key})
+	if err != nil {
+		return err
+	}
+	defer out.Body.Close()
+	if data, err := io.ReadAll(out.Body); err != nil || string(data) != "report" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	return nil
+}
+
+// putReports fills a bucket.
+func putReports(t *testing.T, _ *deployment, owner aws.Config, stage string) {
+	t.Helper()
+	for _, key := range []string{"daily/1", "weekly/1"} {
+		if err := putObject(t, owner, stage, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// emptyBucket deletes the objects: CloudFormation deletes empty buckets only.
+func emptyBucket(t *testing.T, _ *deployment, owner aws.Config, stage string) {
+	t.Helper()
+	client := s3.NewFromConfig(owner)
+	out, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: bucketOf(stage)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range out.Contents {
+		if _, err := client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: bucketOf(stage), Key: o.Key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestBucket(t *testing.T) {
-	bucket := func(stage string) *string { return aws.String("shop-reports-" + stage) }
-	keys := []string{"daily/1", "weekly/1"}
 	(&kindTest{
 		manifest: `
 resources:
@@ -26,55 +70,30 @@ resources:
 grants:
   - {name: daily, consumer: bi, resource: reports, access: [read, write], only: {prefixes: [daily/]}}
 `,
-		prepare: func(t *testing.T, _ *deployment, owner aws.Config, stage string) {
-			for _, key := range keys {
-				if _, err := s3.NewFromConfig(owner).PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket(stage), Key: &key, Body: strings.NewReader("report")}); err != nil {
-					t.Fatal(err)
-				}
-			}
-		},
+		prepare: putReports,
 		use: func(t *testing.T, _ *deployment, c aws.Config, stage string) error {
-			client := s3.NewFromConfig(c)
-			out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket(stage), Key: aws.String("daily/1")})
-			if err != nil {
+			if err := getObject(t, c, stage, "daily/1"); err != nil {
 				return err
 			}
-			if data, err := io.ReadAll(out.Body); err != nil || string(data) != "report" {
-				t.Errorf("read %q, %v", data, err)
-			}
-			if _, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: bucket(stage), Prefix: aws.String("daily/")}); err != nil {
+			if _, err := s3.NewFromConfig(c).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: bucketOf(stage), Prefix: aws.String("daily/")}); err != nil {
 				return err
 			}
-			_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket(stage), Key: aws.String("daily/2"), Body: strings.NewReader("x")})
-			return err
+			return putObject(t, c, stage, "daily/2")
 		},
 		others: map[string]func(*testing.T, *deployment, aws.Config, string) error{
 			"reading elsewhere": func(t *testing.T, _ *deployment, c aws.Config, stage string) error {
-				_, err := s3.NewFromConfig(c).GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket(stage), Key: aws.String("weekly/1")})
-				return err
+				return getObject(t, c, stage, "weekly/1")
 			},
 			"listing everything": func(t *testing.T, _ *deployment, c aws.Config, stage string) error {
-				_, err := s3.NewFromConfig(c).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: bucket(stage)})
+				_, err := s3.NewFromConfig(c).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: bucketOf(stage)})
 				return err
 			},
 			"deleting": func(t *testing.T, _ *deployment, c aws.Config, stage string) error {
-				_, err := s3.NewFromConfig(c).DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: bucket(stage), Key: aws.String("daily/1")})
+				_, err := s3.NewFromConfig(c).DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: bucketOf(stage), Key: aws.String("daily/1")})
 				return err
 			},
 		},
-		// CloudFormation deletes empty buckets only.
-		empty: func(t *testing.T, _ *deployment, owner aws.Config, stage string) {
-			client := s3.NewFromConfig(owner)
-			out, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: bucket(stage)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, o := range out.Contents {
-				if _, err := client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: bucket(stage), Key: o.Key}); err != nil {
-					t.Fatal(err)
-				}
-			}
-		},
+		empty: emptyBucket,
 	}).run(t)
 }
 
