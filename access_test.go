@@ -177,6 +177,66 @@ func TestCredentialsFollowTheRecord(t *testing.T) {
 	}
 }
 
+// Whoever keeps credentials follows the record however often and by whomever it is
+// changed: here by this process first and by another one then.
+func TestCredentialsFollowTheRecordTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.onboard("one", oneID)
+		config, err := w.client.Config(t.Context(), "one", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		known, err := w.client.CustomerCredentials(t.Context(), "one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		move := func(client *crossaccount.Client, name string) {
+			t.Helper()
+			role := w.box.Account(oneID).Role(name, trustWith("StringEquals", known.ExternalID), nil)
+			if err := client.StoreCustomerCredentials(t.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: "one", RoleARN: role}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		move(w.client, "second")
+		if arn := arnOf(t, config); !strings.Contains(arn, ":assumed-role/second/") {
+			t.Errorf("after this process replaced the role calls are made as %s", arn)
+		}
+		move(w.newClient(), "third")
+		time.Sleep(56 * time.Minute) // at the next renewal at the latest
+		if arn := arnOf(t, config); !strings.Contains(arn, ":assumed-role/third/") {
+			t.Errorf("after another process replaced the role calls are made as %s", arn)
+		}
+	})
+}
+
+// What another process ended is dropped as soon as this one reads the record.
+func TestAnEndElsewhereIsNoticedByReading(t *testing.T) {
+	w := newWorld(t)
+	w.onboard("one", oneID)
+	config, err := w.client.AssumeCustomerRole(t.Context(), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, other := w.only("one").ID, w.newClient()
+	for range 2 {
+		if err := other.Disconnect(t.Context(), "one", id); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			_, err = w.client.AssumeIntegrationRole(t.Context(), "one", id)
+			wantCode(t, err, crossaccount.CodeNotVerified)
+			_, err = config.Credentials.Retrieve(t.Context())
+			wantCode(t, err, crossaccount.CodeNotVerified)
+		}
+		// Checked again, it is in use again, also by those who kept credentials.
+		if report, err := other.Check(t.Context(), "one", id); err != nil || report.Err() != nil {
+			t.Fatalf("%+v, %v", report, err)
+		}
+		arnOf(t, config)
+	}
+}
+
 // Another process revokes; here it shows at the next renewal at the latest.
 func TestARevocationElsewhereEndsRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,7 +2,10 @@ package crossaccount
 
 import (
 	"context"
+	"maps"
+	"slices"
 
+	"github.com/crossaccount/crossaccount/broker"
 	"github.com/crossaccount/crossaccount/iam"
 )
 
@@ -74,15 +77,29 @@ func (c *Client) activate(ctx context.Context, customerID, integrationID, arn st
 }
 
 // forget drops the credentials of an integration, so that whoever uses them next
-// looks at the record again.
+// looks at the record again. It looks at everything the broker has.
 func (c *Client) forget(integration *Integration) {
 	c.mu.Lock()
 	b := c.broker
-	delete(c.accesses, integrationKey{integration.CustomerID, integration.ID})
+	if integration.State == StateRevoked { // others may be used again, and whoever kept their credentials with them
+		delete(c.accesses, integrationKey{integration.CustomerID, integration.ID})
+	}
 	c.mu.Unlock()
 	if b != nil {
 		b.Revoke(integration.CustomerID, integration.ID)
 	}
+}
+
+// holds reports whether there are credentials of the integration that were not
+// dropped, as far as is known without looking at everything the broker has.
+func (c *Client) holds(integration *Integration) bool {
+	c.mu.Lock()
+	known := slices.Collect(maps.Values(c.accesses[integrationKey{integration.CustomerID, integration.ID}]))
+	c.mu.Unlock()
+	return slices.ContainsFunc(known, func(r *RoleCredentials) bool {
+		session := r.current.Load()
+		return session != nil && session.handle.Status().State != broker.StateRevoked
+	})
 }
 
 // Check verifies the role of an integration in use again. If it fails, the

@@ -92,7 +92,9 @@ func notInUse() *Error {
 // credentials for it.
 func (c *Client) assume(ctx context.Context, integration *Integration) (aws.Config, error) {
 	if !integration.State.Usable() {
-		c.forget(integration)
+		if c.holds(integration) { // somebody else ended it
+			c.forget(integration)
+		}
 		return aws.Config{}, notInUse()
 	}
 	credentials, err := c.credentialsOf(ctx, integration, access{})

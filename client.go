@@ -36,7 +36,7 @@ type Client struct {
 
 	broker       *broker.Broker // made with base
 	brokerClosed bool
-	accesses     map[integrationKey][]*RoleCredentials // that were asked for
+	accesses     map[integrationKey]map[digest]*RoleCredentials // that were asked for
 
 	stack     *template.Stack // the customer's, made once
 	document  []byte          // the stack as CloudFormation JSON
@@ -65,7 +65,7 @@ func New(config *Config, options ...Option) (*Client, error) {
 			patience:       defaultPatience,
 			pendingFor:     defaultPendingFor,
 		},
-		accesses: make(map[integrationKey][]*RoleCredentials),
+		accesses: make(map[integrationKey]map[digest]*RoleCredentials),
 	}
 	for _, option := range options {
 		if option != nil {

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"slices"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +25,6 @@ type RoleCredentials struct {
 	client *Client
 	key    integrationKey
 	access access
-	digest digest
 
 	mu      sync.Mutex // held while the record is read
 	current atomic.Pointer[roleSession]
@@ -94,17 +93,20 @@ func (c *Client) inUse(ctx context.Context, customerID, integrationID string) (*
 
 // credentialsOf returns the one RoleCredentials for an integration and access.
 func (c *Client) credentialsOf(ctx context.Context, integration *Integration, a access) (*RoleCredentials, error) {
-	key, digest := integrationKey{integration.CustomerID, integration.ID}, a.digest()
+	key, sum := integrationKey{integration.CustomerID, integration.ID}, a.digest()
 	c.mu.Lock()
-	var r *RoleCredentials
-	if i := slices.IndexFunc(c.accesses[key], func(r *RoleCredentials) bool { return r.digest == digest }); i >= 0 {
-		r = c.accesses[key][i]
-	} else {
-		if n := len(c.accesses[key]); n >= manyAccesses && n&(n-1) == 0 {
-			c.accesses[key] = slices.DeleteFunc(c.accesses[key], c.lapsed)
+	known := c.accesses[key]
+	r := known[sum]
+	if r == nil {
+		if n := len(known); n >= manyAccesses && n&(n-1) == 0 {
+			maps.DeleteFunc(known, func(_ digest, r *RoleCredentials) bool { return c.lapsed(r) })
 		}
-		r = &RoleCredentials{client: c, key: key, access: a, digest: digest}
-		c.accesses[key] = append(c.accesses[key], r)
+		if known == nil {
+			known = make(map[digest]*RoleCredentials)
+			c.accesses[key] = known
+		}
+		r = &RoleCredentials{client: c, key: key, access: a}
+		known[sum] = r
 	}
 	c.mu.Unlock()
 	if s := r.current.Load(); s == nil || s.fingerprint != fingerprintOf(integration) {

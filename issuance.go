@@ -25,23 +25,24 @@ func (c *Client) authorize(ctx context.Context, subject broker.Subject) error {
 	case !integration.State.Usable():
 		return broker.Revoked(notInUse())
 	}
-	for _, session := range c.sessionsOf(integration) {
-		if session.handle.Key() == subject.Key && session.fingerprint != fingerprintOf(integration) {
-			return broker.Revoked(NewError(CodeNotVerified, "the integration has another role or external ID now", "", nil))
-		}
+	if c.changedSince(integration, subject.Key) {
+		return broker.Revoked(NewError(CodeNotVerified, "the integration has another role or external ID now", "", nil))
 	}
 	return nil
 }
 
-func (c *Client) sessionsOf(integration *Integration) (sessions []*roleSession) {
+// changedSince reports whether the session with the key is one for another role or
+// external ID than those of the record.
+func (c *Client) changedSince(integration *Integration, key broker.Key) bool {
+	now := fingerprintOf(integration)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.accesses[integrationKey{integration.CustomerID, integration.ID}] {
-		if session := r.current.Load(); session != nil {
-			sessions = append(sessions, session)
+		if session := r.current.Load(); session != nil && session.handle.Key() == key && session.fingerprint != now {
+			return true
 		}
 	}
-	return sessions
+	return false
 }
 
 // issuances keeps what the broker does: an audit record for each session, and
