@@ -450,37 +450,3 @@ func (c *checking) request(e *edge, q question) *iam.Request {
 	}
 	return r
 }
-
-// lint looks at every document. What a grant waived, with a reason, is left out
-// of the documents that serve it.
-func (c *checking) lint() {
-	for _, d := range c.plan.documents {
-		o := lint.Options{Kind: d.Kind, Service: d.Service, Inline: d.Inline, Account: iam.AccountID(d.Account)}
-		var edges []*edge
-		for _, name := range d.Grants {
-			edges = append(edges, c.byGrant[name]...)
-		}
-		for _, e := range edges {
-			if e.resource.decl.CORS && d.Service == "execute-api" {
-				o.Suppressions = append(o.Suppressions, lint.Suppression{ID: "GX-P01", Reason: "preflight requests have no credentials, and cors asks for them"})
-			}
-			for _, w := range e.grant.Waive {
-				if w.Rule == RuleStage {
-					continue // about the manifest, which the linter does not see
-				}
-				o.Suppressions = append(o.Suppressions, lint.Suppression{ID: w.Rule, Reason: w.Reason})
-			}
-			if e.trust == "account" || e.trust == "organization" {
-				for _, id := range []string{RulePrincipals, RuleExternalID} {
-					o.Suppressions = append(o.Suppressions, lint.Suppression{ID: id, Reason: "the manifest gives the whole account this access"})
-				}
-			}
-		}
-		for _, f := range lint.Policy(c.concretePolicy(d), o) {
-			// A waiver is about a grant, not about each of its documents.
-			if f.Severity >= lint.Warning && f.ID != "GX-X02" {
-				c.report.Findings = append(c.report.Findings, DocumentLint{d.Title, d.Grants, f})
-			}
-		}
-	}
-}

@@ -268,6 +268,15 @@ func tagList(tags []template.Tag) []any {
 	return list
 }
 
+// tagMap are tags as Terraform takes them.
+func tagMap(tags []template.Tag) template.Object {
+	var o template.Object
+	for _, t := range tags {
+		o.Add(t.Key, t.Value)
+	}
+	return o
+}
+
 func hasKey(o template.Object, key string) bool {
 	return slices.ContainsFunc(o, func(m template.Member) bool { return m.Key == key })
 }

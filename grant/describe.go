@@ -105,30 +105,45 @@ func (e *edge) given() Given {
 
 // listDocuments collects every policy of the plan.
 func (b *builder) listDocuments(p *Plan) {
-	for _, key := range b.placeOrder {
-		place := b.places[key]
-		d := &Document{Title: place.title, Account: place.inst.site.ID, Kind: iam.KindResource, Service: place.inst.kind.policy.service, Resource: place.inst.partARN(place.part), Policy: place.policy(), Grants: place.grants()}
+	byGrant := map[string][]*edge{}
+	for _, e := range p.edges {
+		byGrant[e.grant.Name] = append(byGrant[e.grant.Name], e)
+	}
+	add := func(d *Document, serves func(e *edge) bool) {
+		for _, name := range d.Grants {
+			for _, e := range byGrant[name] {
+				if serves(e) {
+					d.edges = append(d.edges, e)
+				}
+			}
+		}
 		p.documents = append(p.documents, d)
 	}
+	for _, key := range b.placeOrder {
+		place := b.places[key]
+		add(&Document{Title: place.title, Account: place.inst.site.ID, Kind: iam.KindResource, Service: place.inst.kind.policy.service, Resource: place.inst.partARN(place.part), Policy: place.policy(), Grants: place.grants(), serves: place.serves()},
+			func(e *edge) bool { return e.pair.stage == place.inst.stage })
+	}
 	for _, g := range b.endpoints {
-		p.documents = append(p.documents, &Document{Title: g.place.title, Account: g.site.ID, Kind: iam.KindEndpoint, Resource: g.id, Policy: g.place.policy(), Grants: g.place.grants()})
+		add(&Document{Title: g.place.title, Account: g.site.ID, Kind: iam.KindEndpoint, Resource: g.id, Policy: g.place.policy(), Grants: g.place.grants(), serves: g.place.serves()},
+			func(e *edge) bool { return e.principal.stage == g.stage })
 	}
 	for _, key := range b.roleOrder {
 		r := b.roles[key]
+		serves := func(e *edge) bool {
+			return e.pair.stage == r.stage && e.resource.site.ID == r.site.ID || e.principal.stage == r.stage && e.principal.site.ID == r.site.ID
+		}
 		if r.trust != nil && r.consumer == nil {
-			p.documents = append(p.documents, &Document{Title: r.trust.title, Account: r.site.ID, Kind: iam.KindTrust, Principal: r.arn, Resource: r.arn, Policy: r.trust.policy(), Grants: r.grants})
+			add(&Document{Title: r.trust.title, Account: r.site.ID, Kind: iam.KindTrust, Principal: r.arn, Resource: r.arn, Policy: r.trust.policy(), Grants: r.grants, serves: r.trust.serves()}, serves)
 		}
 		if r.trustPolicy != nil {
-			p.documents = append(p.documents, &Document{Title: fmt.Sprintf("trust policy of the role %q in %s", r.name, r.site.Account), Account: r.site.ID, Kind: iam.KindTrust, Principal: r.arn, Resource: r.arn, Policy: b.withProviders(r.trustPolicy), Grants: r.grants})
+			add(&Document{Title: fmt.Sprintf("trust policy of the role %q in %s", r.name, r.site.Account), Account: r.site.ID, Kind: iam.KindTrust, Principal: r.arn, Resource: r.arn, Policy: b.withProviders(r.trustPolicy), Grants: r.grants}, serves)
 		}
-		identity := func(title string, policy *iam.Policy, inline bool) {
-			p.documents = append(p.documents, &Document{Title: title, Account: r.site.ID, Kind: iam.KindIdentity, Principal: r.arn, Policy: policy, Grants: r.grants, Inline: inline})
-		}
-		for n, part := range r.parts {
-			identity(fmt.Sprintf("%s, part %d of %d", r.permissions.title, n+1, len(r.parts)), part, false)
+		for n, part := range r.parts { // whose statements were divided anew
+			add(&Document{Title: fmt.Sprintf("%s, part %d of %d", r.permissions.title, n+1, len(r.parts)), Account: r.site.ID, Kind: iam.KindIdentity, Principal: r.arn, Policy: part, Grants: r.grants}, serves)
 		}
 		if r.consumer == nil && len(r.permissions.statements) > 0 {
-			identity(r.permissions.title, r.permissions.policy(), true)
+			add(&Document{Title: r.permissions.title, Account: r.site.ID, Kind: iam.KindIdentity, Principal: r.arn, Policy: r.permissions.policy(), Grants: r.grants, Inline: true, serves: r.permissions.serves()}, serves)
 		}
 	}
 }

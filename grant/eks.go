@@ -123,6 +123,12 @@ func (b *builder) podTrust(r *roleUnit) *iam.Policy {
 		if r.pods.tagged() {
 			s.Conditions = r.pods.tags()
 		} else {
+			// AWS documents no conditions for associations without tags: samples of its
+			// own have aws:SourceAccount, and the form of aws:SourceArn, whether of the
+			// cluster or of the association, is nowhere, so a guess could lock pods out.
+			// Who may use the role is then who may associate it (iam:PassRole), and
+			// roles in other accounts ask for the external ID.
+			// https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
 			s.Conditions = condition("StringEquals", "aws:SourceAccount", r.site.ID)
 		}
 		out.Statements = append(out.Statements, s)
@@ -169,14 +175,15 @@ func (b *builder) provider(r *roleUnit, c *cluster) string {
 		return arn
 	}
 	key := "oidc/" + r.site.ID + "/" + c.issuer()
+	tags := b.tags(r.owner, r.app, r.stage, nil)
 	b.unit(&unit{
 		key: key, id: camel(c.key, "Provider"), site: r.site, stage: r.stage, phase: phaseRoles, path: "clusters." + c.key, owner: r.owner, app: r.app, grants: r.grants,
 		kind: &template.Generic{
 			TypeName:   "AWS::IAM::OIDCProvider",
-			Properties: template.Object{{Key: "Url", Value: c.Issuer}, {Key: "ClientIdList", Value: []any{audience}}, {Key: "Tags", Value: tagList(b.tags(r.owner, r.app, r.stage, nil))}},
+			Properties: template.Object{{Key: "Url", Value: c.Issuer}, {Key: "ClientIdList", Value: []any{audience}}, {Key: "Tags", Value: tagList(tags)}},
 			Attributes: map[string]string{"Arn": "Ref"},
 			Terraform: []template.Block{{Type: "aws_iam_openid_connect_provider", Attributes: map[string]string{"Arn": "arn"},
-				Arguments: template.Object{{Key: "url", Value: c.Issuer}, {Key: "client_id_list", Value: []any{audience}}}}},
+				Arguments: template.Object{{Key: "url", Value: c.Issuer}, {Key: "client_id_list", Value: []any{audience}}, {Key: "tags", Value: tagMap(tags)}}}},
 		},
 	})
 	b.providers[unitValue(key, "Arn")] = arn
@@ -208,7 +215,8 @@ func (b *builder) associations(r *roleUnit) {
 			o.Add("DisableSessionTags", true)
 			arguments.Add("disable_session_tags", true)
 		}
-		o.Add("Tags", tagList(b.tags(r.owner, r.app, r.stage, r.grants)))
+		o.Add("Tags", tagList(r.tags))
+		arguments.Add("tags", tagMap(r.tags))
 		b.unit(&unit{
 			key: r.key + "/association/" + c.key, id: camel(r.name, c.key, "Association"), site: c.site, stage: r.stage, phase: phaseIntegrations, path: r.path, owner: r.owner, app: r.app, grants: r.grants, needs: []string{r.key},
 			kind: &template.Generic{TypeName: "AWS::EKS::PodIdentityAssociation", Properties: o, Terraform: []template.Block{{Type: "aws_eks_pod_identity_association", Arguments: arguments}}},

@@ -54,7 +54,7 @@ type Consumer struct {
 	Role             *Role             `key:"role" doc:"The IAM role of the consumer that uses the resources, unless a grant names another."`
 	Organization     string            `key:"organization" doc:"The id of the consumer's AWS organization, for trust: organization." pattern:"o-[a-z0-9]{10,32}"`
 	ThirdParty       bool              `key:"third_party" doc:"Whether the consumer is another company. Roles it may assume then require an external ID."`
-	ExternalID       string            `key:"external_id" doc:"The external ID that third parties send. It is no secret, but it must be unique to the consumer." pattern:"[A-Za-z0-9_+=,.@:/-]{2,}" hidden:"yes"`
+	ExternalID       string            `key:"external_id" doc:"The external ID that third parties send. It is no secret, but it must be unique to the consumer, and that of a third party hard to guess: long and random." pattern:"[A-Za-z0-9_+=,.@:/-]{2,}" hidden:"yes"`
 }
 
 // A Role is an IAM role of a consumer.

@@ -141,6 +141,15 @@ func (p *place) grants() []string {
 	return all
 }
 
+// serves returns the grants of each statement.
+func (p *place) serves() [][]string {
+	all := make([][]string, len(p.statements))
+	for i, s := range p.statements {
+		all[i] = s.grants
+	}
+	return all
+}
+
 // checkQuota refuses what the service would refuse, naming the limit.
 func (b *builder) checkQuota(p *place) {
 	if p.inst == nil {

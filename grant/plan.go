@@ -130,6 +130,9 @@ type Document struct {
 	Inline    bool   // of identity policies: part of the role
 	Policy    *iam.Policy
 	Grants    []string
+
+	edges  []*edge    // that it serves: grants in their stages
+	serves [][]string // of each statement, the grants; nil if that is not known
 }
 
 // Documents returns every compiled policy, in the order of the manifest. They

@@ -278,16 +278,12 @@ func compiledPolicyName(role string, part int) string {
 // managedPolicy is a managed policy attached to a role of another stack, which
 // has to be named by text.
 func managedPolicy(name, role string, document *iam.Policy, tags []template.Tag) template.Kind {
-	var tagMap template.Object
-	for _, t := range tags {
-		tagMap.Add(t.Key, t.Value)
-	}
 	return &template.Generic{
 		TypeName: "AWS::IAM::ManagedPolicy", PolicyKind: iam.KindIdentity,
 		Properties: template.Object{{Key: "ManagedPolicyName", Value: name}, {Key: "PolicyDocument", Value: document}, {Key: "Roles", Value: []any{role}}},
 		Attributes: map[string]string{"Arn": "Ref"},
 		Terraform: []template.Block{
-			{Type: "aws_iam_policy", Attributes: map[string]string{"Arn": "arn"}, Arguments: template.Object{{Key: "name", Value: name}, {Key: "policy", Value: document}, {Key: "tags", Value: tagMap}}},
+			{Type: "aws_iam_policy", Attributes: map[string]string{"Arn": "arn"}, Arguments: template.Object{{Key: "name", Value: name}, {Key: "policy", Value: document}, {Key: "tags", Value: tagMap(tags)}}},
 			{Type: "aws_iam_role_policy_attachment", Arguments: template.Object{{Key: "role", Value: role}, {Key: "policy_arn", Value: template.OwnAttribute("Arn")}}},
 		},
 	}

@@ -87,3 +87,51 @@ func TestTerraformPlansNameTheProvider(t *testing.T) {
 		}
 	}
 }
+
+// Everything that Terraform can tag has the tags of the convention, as in
+// CloudFormation.
+func TestTerraformTagsEverything(t *testing.T) {
+	taggable := map[string]bool{
+		"aws_iam_role": true, "aws_iam_policy": true, "aws_iam_openid_connect_provider": true, "aws_eks_pod_identity_association": true,
+		"aws_ssm_parameter": true, "aws_sfn_state_machine": true,
+	}
+	seen := map[string]bool{}
+	for _, file := range kindFiles(t) {
+		m, err := grant.Parse(read(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := grant.Compile(m, grant.Options{Format: grant.Terraform})
+		if err != nil {
+			continue // as above
+		}
+		files, err := p.Files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if !strings.HasSuffix(f.Path, "/main.tf.json") {
+				continue
+			}
+			var configuration struct {
+				Resource map[string]map[string]struct{ Tags map[string]string }
+			}
+			if err := json.Unmarshal(f.Data, &configuration); err != nil {
+				t.Fatalf("%s: %v", f.Path, err)
+			}
+			for kind, resources := range configuration.Resource {
+				for name, r := range resources {
+					seen[kind] = true
+					if taggable[kind] && (r.Tags["owner"] == "" || r.Tags["app"] == "" || r.Tags["stage"] == "") {
+						t.Errorf("%s, %s: %s %s has the tags %v", file, f.Path, kind, name, r.Tags)
+					}
+				}
+			}
+		}
+	}
+	for kind := range taggable {
+		if !seen[kind] && kind != "aws_ssm_parameter" && kind != "aws_sfn_state_machine" {
+			t.Errorf("no manifest makes a %s", kind)
+		}
+	}
+}

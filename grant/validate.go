@@ -30,7 +30,9 @@ func (m *Manifest) validate() problems {
 			names[g.Name] = i
 		}
 		if v.grant(at, g) {
-			m.pairings(at, g, v.report)
+			for _, pair := range m.pairings(at, g, v.report) {
+				v.thirdParty(g, pair.stage)
+			}
 		}
 	}
 	return v.problems
@@ -116,6 +118,26 @@ func (v *validator) parties() {
 		if c.Role != nil {
 			v.role(at+".role", c.Role)
 		}
+	}
+}
+
+// thirdParty checks the external ID of a third party, without which a grant in a
+// stage is no grant to it alone. Some vendors give their customers weak ones; a
+// waiver says that this is known.
+func (v *validator) thirdParty(g *Grant, stage string) {
+	c := v.m.Consumers[g.Consumer]
+	if !c.ThirdParty || c.ExternalID == "" || g.RoleOf != "" {
+		return
+	}
+	why := reference.WeakExternalID(c.ExternalID)
+	for _, name := range append(sortedKeys(v.m.Apps), g.Consumer, c.Owner, v.m.Owner) {
+		if strings.EqualFold(name, c.ExternalID) {
+			why = "is a name in this file"
+		}
+	}
+	if _, ok := g.waived(RuleExternalID, stage); why != "" && !ok {
+		v.report(v.m.problem(RuleExternalID, "consumers."+g.Consumer+".external_id", "agree with them on a long random text, such as the output of openssl rand -hex 20; if they cannot change it, write a waiver in their grants: waive: [{rule: GX-T02, reason: …}]",
+			"the external ID of the third party %q can be guessed: it %s", g.Consumer, why))
 	}
 }
 

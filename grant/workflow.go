@@ -335,20 +335,16 @@ func (b *builder) callingWorkflow(e *edge) {
 	r := b.roles["role/"+s.ID+"/"+e.principal.name]
 	name := e.workflow[strings.LastIndexByte(e.workflow, ':')+1:]
 	tags := b.tags(r.owner, r.app, e.principal.stage, []string{e.grant.Name})
-	var tagMap template.Object
-	for _, t := range tags {
-		tagMap.Add(t.Key, t.Value)
-	}
 	description := "What the state machine " + name + " calls"
 	definition := callerDefinition(s.Partition, parameter)
 	for _, u := range []*unit{
 		{key: "parameter/" + arn, id: camel(e.grant.Name, "Configuration"), kind: &template.Generic{
 			TypeName: "AWS::SSM::Parameter",
 			Properties: template.Object{
-				{Key: "Name", Value: parameter}, {Key: "Type", Value: "String"}, {Key: "Value", Value: jsonText(configuration)}, {Key: "Description", Value: description}, {Key: "Tags", Value: tagMap},
+				{Key: "Name", Value: parameter}, {Key: "Type", Value: "String"}, {Key: "Value", Value: jsonText(configuration)}, {Key: "Description", Value: description}, {Key: "Tags", Value: tagMap(tags)},
 			},
 			Terraform: []template.Block{{Type: "aws_ssm_parameter", Arguments: template.Object{
-				{Key: "name", Value: parameter}, {Key: "type", Value: "String"}, {Key: "value", Value: jsonText(configuration)}, {Key: "description", Value: description}, {Key: "tags", Value: tagMap},
+				{Key: "name", Value: parameter}, {Key: "type", Value: "String"}, {Key: "value", Value: jsonText(configuration)}, {Key: "description", Value: description}, {Key: "tags", Value: tagMap(tags)},
 			}}},
 		}},
 		{key: "caller/" + e.workflow, id: camel(name, "StateMachine"), needs: []string{r.key}, kind: &template.Generic{
@@ -362,7 +358,7 @@ func (b *builder) callingWorkflow(e *edge) {
 			Attributes: map[string]string{"Arn": "Ref"},
 			Terraform: []template.Block{{Type: "aws_sfn_state_machine", Attributes: map[string]string{"Arn": "arn"}, Arguments: template.Object{
 				{Key: "name", Value: name}, {Key: "type", Value: "EXPRESS"}, {Key: "role_arn", Value: e.principal.arn}, {Key: "definition", Value: jsonText(definition)},
-				{Key: "logging_configuration", Value: object("level", "OFF", "include_execution_data", false)}, {Key: "tags", Value: tagMap},
+				{Key: "logging_configuration", Value: object("level", "OFF", "include_execution_data", false)}, {Key: "tags", Value: tagMap(tags)},
 			}}},
 		}},
 	} {

@@ -36,8 +36,9 @@ type pageRow struct {
 
 // Page returns the matrix as one page of HTML that needs nothing else. It can be
 // filtered by consumer, stage and resource without JavaScript, by style rules
-// about what is selected; browsers that do not know :has() show everything.
-func Page(m *grant.Matrix) ([]byte, error) {
+// about what is selected; browsers that do not know :has() show everything. The
+// layout is that of the picture in it.
+func Page(m *grant.Matrix, layout Layout) ([]byte, error) {
 	consumers, stages, resources := choices(m.Consumers()), choices(m.Stages()), choices(m.Resources())
 	data := struct {
 		Title, Summary               string
@@ -47,7 +48,7 @@ func Page(m *grant.Matrix) ([]byte, error) {
 		Rows                         []pageRow
 		Kinds                        []grant.KindDescription
 	}{
-		Title: "Who may do what", Summary: summary(m), Picture: template.HTML(SVG(m, Auto)), //nolint:gosec // made and escaped by SVG
+		Title: "Who may do what", Summary: summary(m), Picture: template.HTML(SVG(m, layout)), //nolint:gosec // made and escaped by SVG
 		Consumers: consumers, Stages: stages, Resources: resources, Kinds: m.Kinds,
 	}
 	data.Style = template.CSS(pageCSS) //nolint:gosec // ours

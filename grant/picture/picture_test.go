@@ -187,7 +187,7 @@ func TestTextsDoNotMeetInABrowser(t *testing.T) {
 func TestGoldens(t *testing.T) {
 	for _, accounts := range []int{3, 60} {
 		m := of(t, accounts)
-		page, err := picture.Page(m)
+		page, err := picture.Page(m, picture.Auto)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func compare(t *testing.T, file string, got []byte) {
 func TestPage(t *testing.T) {
 	s := shape{stages: 2, apps: 2, users: 2, name: `</style><script>alert(1)</script>"'`, given: func(_, _, r int) bool { return r == 0 }}
 	m := s.matrix(t)
-	data, err := picture.Page(m)
+	data, err := picture.Page(m, picture.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -166,20 +166,17 @@ func (r *reporter) reportThirdParties(path string, s *iam.Statement) {
 
 // checkExternalIDStrength warns of external IDs that can be guessed.
 func (r *reporter) checkExternalIDStrength(path string, s *iam.Statement) {
-	const tooShort = 8
 	for _, c := range s.Conditions {
 		op, err := iam.ParseOperator(c.Operator)
 		if err != nil || !strings.HasPrefix(op.Name, "String") || !strings.EqualFold(c.Key, "sts:ExternalId") {
 			continue
 		}
 		values(conditionPath(path, c), c.Values, func(path, value string) {
-			_, notAccount := iam.ParseAccountID(value)
-			switch {
-			case open(value) || hasWildcard(value):
-			case notAccount == nil:
-				r.report(Warning, path, "use a random value that the trusted side made", "the external ID is an account id, which is no secret between the customers of a service")
-			case len(value) < tooShort:
-				r.report(Warning, path, "use a random value that the trusted side made", "the external ID has fewer than %d characters", tooShort)
+			if open(value) || hasWildcard(value) {
+				return
+			}
+			if why := reference.WeakExternalID(value); why != "" {
+				r.report(Warning, path, "use a random value that the trusted side made", "the external ID %s", why)
 			}
 		})
 	}

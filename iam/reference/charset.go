@@ -156,6 +156,38 @@ func CheckPath(s string) error {
 // _+=,.@:/-. The error does not contain it.
 func CheckExternalID(s string) error { return externalID.check(s) }
 
+// MinStrongExternalID is how many characters an external ID has at least that
+// nobody guesses. AWS takes 2.
+const MinStrongExternalID = 8
+
+// WeakExternalID says why an external ID could be guessed, without the ID, or
+// "": it is short, the id of an account, a number as customers have it, or made
+// of one or two characters. External IDs are no secrets, but whoever guesses one
+// that a service uses for another customer can ask the service for that
+// customer's data.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+func WeakExternalID(s string) string {
+	const longNumber = 16 // digits that are hardly given in order
+	different := map[rune]bool{}
+	number := true
+	for _, r := range s {
+		different[r] = true
+		number = number && '0' <= r && r <= '9'
+	}
+	switch {
+	case number && len(s) == 12:
+		return "is an account id, which is no secret between the customers of a service"
+	case len(s) < MinStrongExternalID:
+		return fmt.Sprintf("has fewer than %d characters", MinStrongExternalID)
+	case number && len(s) < longNumber:
+		return fmt.Sprintf("is a number of fewer than %d digits, as services give to their customers one after the other", longNumber)
+	case len(different) < 3:
+		return "repeats one or two characters"
+	}
+	return ""
+}
+
 // CheckSessionName checks a role session name: 2 to 64 letters, digits or
 // _+=,.@-. The customer sees it in CloudTrail.
 func CheckSessionName(s string) error { return sessionName.check(s) }

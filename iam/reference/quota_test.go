@@ -7,6 +7,19 @@ import (
 	"time"
 )
 
+func TestWeakExternalIDs(t *testing.T) {
+	for id, want := range map[string]string{
+		"a": "fewer than 8", "1234567": "fewer than 8", "abcdefg": "fewer than 8", "abcdefgh": "",
+		"222222222222": "account id", "012345678901": "account id", "12345678": "number", "123456789012345": "number", "1234567890123456": "",
+		"aaaaaaaaaaaaaaaa": "repeats", "abababababababab": "repeats", "abcabcabcabcabca": "", "----------------": "repeats",
+		"crossaccount-9b1f7a52c06d": "", "5f0c2d4e-0a51-4f0e-9a53-5c0a0c8a7d11": "",
+	} {
+		if got := WeakExternalID(id); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("WeakExternalID(%q) = %q, want %q", id, got, want)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("a", n) }
 	tests := []struct {

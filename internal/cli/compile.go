@@ -69,7 +69,7 @@ Formats: cloudformation, terraform (JSON) or policies (plain documents).`,
 			for _, s := range obsolete {
 				fmt.Fprintf(streams.Err, "warning: the stack %s of the last plan is no longer needed; if it was deployed, remove it after deploying this plan:\n  %s\n", s.Name, strings.Join(s.Delete, "\n  "))
 			}
-			fmt.Fprintf(streams.Out, "%d grants in stages, %d stacks in %d waves: %s\n", len(plan.Grants), len(plan.Stacks()), len(plan.Waves), filepath.Join(out, "PLAN.md"))
+			fmt.Fprintf(streams.Out, "%s; next: read %s\n", planCounts(plan), filepath.Join(out, "PLAN.md"))
 			return nil
 		},
 	}
@@ -82,6 +82,19 @@ Formats: cloudformation, terraform (JSON) or policies (plain documents).`,
 	c.Flags().BoolVar(&asJSON, "json", false, "print plan.json instead of writing files")
 	fixedValues(c, "format", formats...)
 	return c
+}
+
+// planCounts says how much there is in a plan.
+func planCounts(plan *grant.Plan) string {
+	names := map[string]bool{}
+	for _, g := range plan.Grants {
+		names[g.Grant] = true
+	}
+	over := ""
+	if len(plan.Grants) != len(names) {
+		over = fmt.Sprintf(" (%d over their stages)", len(plan.Grants))
+	}
+	return fmt.Sprintf("%s%s, %s in %s", count(len(names), "grant"), over, count(len(plan.Stacks()), "stack"), count(len(plan.Waves), "wave"))
 }
 
 func manifestArgument(args []string) string {
@@ -110,10 +123,22 @@ func readManifest(streams Streams, name string) (*grant.Manifest, error) {
 		return nil, &exitError{ExitUsage, err}
 	}
 	m, err := grant.Parse(data)
+	if err != nil && isPlan(data) {
+		err = errors.New("this is a plan, which has the policies but not what was declared; give the manifest that it was compiled from")
+	}
 	if err != nil {
 		return nil, &exitError{ExitUsage, inFile(name, err)}
 	}
 	return m, nil
+}
+
+// isPlan reports whether a file is a plan.json.
+func isPlan(data []byte) bool {
+	var plan struct {
+		Format grant.Format      `json:"format"`
+		Waves  []json.RawMessage `json:"waves"`
+	}
+	return json.Unmarshal(data, &plan) == nil && plan.Format != "" && plan.Waves != nil
 }
 
 // maxManifest is one byte more than package grant reads, so that it says so.

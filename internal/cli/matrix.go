@@ -43,7 +43,7 @@ resource or of the consumer.`,
   crossaccount matrix --format html -o access.html
   crossaccount matrix --format svg -o access.svg`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if asJSON {
 				format = "json"
 			}
@@ -52,6 +52,12 @@ resource or of the consumer.`,
 			}
 			if !slices.Contains(picture.Layouts(), picture.Layout(layout)) {
 				return &exitError{ExitUsage, fmt.Errorf("--layout: %q is unknown; use one of %s", layout, strings.Join(layouts(), ", "))}
+			}
+			if c.Flags().Changed("layout") && format != "svg" && format != "html" {
+				return &exitError{ExitUsage, fmt.Errorf("--layout is of the picture, which --format svg and html have, and %s has not", format)}
+			}
+			if c.Flags().Changed("width") && format != "text" {
+				return &exitError{ExitUsage, fmt.Errorf("--width is of --format text, and %s has none", format)}
 			}
 			plan, err := compileManifest(streams, manifestArgument(args), "")
 			if err != nil {
@@ -81,7 +87,7 @@ resource or of the consumer.`,
 	}
 	f := c.Flags()
 	f.StringVar(&format, "format", matrixFormats[0], strings.Join(matrixFormats, ", "))
-	f.StringVar(&layout, "layout", string(picture.Auto), "of the picture: "+strings.Join(layouts(), ", "))
+	f.StringVar(&layout, "layout", string(picture.Auto), "of the picture (--format svg or html): "+strings.Join(layouts(), ", "))
 	f.StringVarP(&out, "output", "o", "", "`file` to write to, instead of standard output")
 	f.StringVar(&filter.Consumer, "consumer", "", "only this `consumer`")
 	f.StringVar(&filter.Stage, "stage", "", "only this `stage`, of the resource or of the consumer")
@@ -133,7 +139,7 @@ func matrixIn(format string, m *grant.Matrix, layout picture.Layout, style textL
 	case "markdown":
 		return m.Markdown(), nil
 	case "html":
-		return picture.Page(m)
+		return picture.Page(m, layout)
 	case "svg":
 		return picture.SVG(m, layout), nil
 	}

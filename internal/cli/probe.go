@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/spf13/cobra"
 
 	"github.com/crossaccount/crossaccount/grant"
@@ -27,11 +26,11 @@ type probe struct {
 	asJSON                            bool
 
 	mu     sync.Mutex
-	loaded map[string]aws.Config // :: profile → its configuration
+	loaded map[string]loadedConfig // :: profile → its configuration
 }
 
 func newProbe(streams Streams) *cobra.Command {
-	p := &probe{streams: streams, loaded: map[string]aws.Config{}}
+	p := &probe{streams: streams, loaded: map[string]loadedConfig{}}
 	c := &cobra.Command{
 		Use:   "probe [FILE]",
 		Short: "Try deployed grants with the consumer's own credentials",
@@ -52,6 +51,9 @@ Credentials are those of the environment or of --profile, and every grant is
 tried that is for the role they belong to: run it where the consumer runs. With
 --profiles each consumer's account has its own profile, as in the manifest. With
 --assume the consumer's role is assumed first, if its trust policy allows that.
+
+It takes the manifest, not plan.json: a plan has the policies, and what they
+declare, with their neighbours, can only be told from the manifest.
 
 Values that only AWS knows, such as the id of an API, are read from the
 consumer's stacks, and with --profiles from the owner's, or given with --value.
@@ -89,6 +91,11 @@ func (p *probe) run(ctx context.Context, file string) error {
 	}
 	if err := p.check(plan); err != nil {
 		return &exitError{ExitUsage, err}
+	}
+	if !p.profiles { // all grants are tried with the same credentials
+		if _, err := p.load(ctx, p.profile); err != nil {
+			return &exitError{ExitUsage, err}
+		}
 	}
 	o := &p.options
 	o.Now = time.Now
@@ -171,25 +178,6 @@ func (p *probe) check(plan *grant.Plan) error {
 }
 
 func among(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
-
-// load reads a profile of the AWS configuration, or the environment's.
-func (p *probe) load(ctx context.Context, profile string) (aws.Config, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c, ok := p.loaded[profile]; ok {
-		return c, nil
-	}
-	var options []func(*config.LoadOptions) error
-	if profile != "" {
-		options = append(options, config.WithSharedConfigProfile(profile))
-	}
-	c, err := config.LoadDefaultConfig(ctx, options...)
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("the AWS configuration: %w", err)
-	}
-	p.loaded[profile] = c
-	return c, nil
-}
 
 // A jsonProbe is what --json prints of a grant in one stage.
 type jsonProbe struct {

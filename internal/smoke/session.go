@@ -37,7 +37,7 @@ func (y *trying) identify(ctx context.Context) error {
 	defer cancel()
 	out, err := sts.NewFromConfig(config).GetCallerIdentity(call, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return fmt.Errorf("who the credentials for %s are could not be found out: %w", t.Consumer.Account, err)
+		return fmt.Errorf("whose the credentials for %s are could not be found out: %s", t.Consumer.Account, unanswered(err))
 	}
 	y.base = &caller{config: config, arn: aws.ToString(out.Arn), now: y.Now}
 	if matches(y.base.arn, t.Principal) {
@@ -56,6 +56,18 @@ func (y *trying) identify(ctx context.Context) error {
 	}
 	y.as[t.Principal] = session
 	return nil
+}
+
+// unanswered says why STS gave no answer that helps, without its message.
+func unanswered(err error) string {
+	var e smithy.APIError
+	switch {
+	case errors.As(err, &e):
+		return fmt.Sprintf("AWS answered %s; renew the credentials, and check that they are for this partition", e.ErrorCode())
+	case errors.Is(err, context.DeadlineExceeded):
+		return "STS did not answer in time; check the network, and AWS_ENDPOINT_URL if it is set"
+	}
+	return "STS could not be asked; check the network, the region, and AWS_ENDPOINT_URL if it is set"
 }
 
 // session assumes a role. Without a session it returns AWS's error code; the
