@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/crossaccount/crossaccount"
@@ -64,6 +65,7 @@ type SiteOptions struct {
 // security headers and an access log.
 //
 //	/v1/…, /openapi.json, /healthz, /readyz   the API
+//	/metrics                                  counts, for operators
 //	/connect                                  asks an operator for the customer
 //	/connect/CUSTOMER                         the customer's page
 //	/connect?link=TOKEN                       opens a setup link
@@ -76,6 +78,9 @@ type Site struct {
 	client  *crossaccount.Client
 	api     *api.Handler
 	mux     *http.ServeMux
+
+	started  time.Time
+	answered [6]atomic.Uint64 // :: class of status, such as 4 → answers
 }
 
 // NewSite makes the site of a client, which must have been made with
@@ -89,9 +94,10 @@ func NewSite(client *crossaccount.Client, options SiteOptions) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{options: options, client: client, api: handler, mux: http.NewServeMux()}
+	s := &Site{options: options, client: client, api: handler, mux: http.NewServeMux(), started: time.Now()}
 	page := s.linked(s.authenticated(http.HandlerFunc(client.ServeSetupUI)))
 	s.mux.Handle("/", handler)
+	s.mux.HandleFunc("GET /metrics", s.operators(s.metrics))
 	s.mux.Handle("GET /{$}", http.RedirectHandler("/connect", http.StatusSeeOther))
 	s.mux.Handle("/connect", s.opensLinks(s.authenticated(askCustomer(client))))
 	s.mux.Handle("/connect/{customer}", page)
@@ -132,6 +138,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	counted := &countedResponse{ResponseWriter: w, status: http.StatusOK}
 	defer func() {
+		s.answered[min(counted.status/100, 5)].Add(1)
 		// Neither the query nor a body is logged: they name customers.
 		path := r.URL.Path
 		if len(path) > 200 {
