@@ -30,7 +30,7 @@ func TestMetrics(t *testing.T) {
 	if _, err := w.Onboard(t.Context(), p, 2); err != nil {
 		t.Fatalf("%v\n%s", err, p.Log())
 	}
-	metrics := func(header ...string) (*http.Response, string) {
+	metrics := func(header ...string) (answer, string) {
 		t.Helper()
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/metrics", nil)
 		if err != nil {
@@ -48,7 +48,7 @@ func TestMetrics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return response, string(body)
+		return answer{response.Status, response.StatusCode, response.Header}, string(body)
 	}
 	if response, _ := metrics(); response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("without the token: %s", response.Status)
