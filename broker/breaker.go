@@ -13,7 +13,7 @@ type breaker struct {
 	inRow         int
 	calls, bad    int   // within the window
 	window        int64 // when it began
-	openUntil     int64
+	openUntil     int64 // of a probe: when it counts as lost
 	openFor       time.Duration
 	open, probing bool // probing: the one call is under way
 }
@@ -24,11 +24,16 @@ const (
 	breakerWindow = 10 * time.Second
 	breakerFirst  = 2 * time.Second
 	breakerLast   = 30 * time.Second
+	breakerProbe  = flightTime + 2*time.Second
 )
 
 // ready reports whether a call may be made now.
+//
+// A probe that is not heard of again, because the flight that has it waits for
+// something that does not answer, does not keep the region down, and nor does a
+// clock that turns out to be fast.
 func (b *breaker) ready(now int64) bool {
-	return !b.open || !b.probing && now >= b.openUntil
+	return !b.open || now >= b.openUntil || b.openUntil-now > int64(breakerLast)
 }
 
 // acquire claims the right to call; done or abandon ends it. probe says that
@@ -37,14 +42,16 @@ func (b *breaker) acquire(now int64) (probe, ok bool) {
 	if !b.ready(now) {
 		return false, false
 	}
-	b.probing = b.open
+	if b.probing = b.open; b.probing {
+		b.openUntil = now + int64(breakerProbe)
+	}
 	return b.open, true
 }
 
 // abandon ends a call that shows nothing about the region.
 func (b *breaker) abandon(probe bool) {
 	if probe {
-		b.probing = false
+		b.probing, b.openUntil = false, 0
 	}
 }
 

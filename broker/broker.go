@@ -272,6 +272,10 @@ func (b *Broker) Prewarm(ctx context.Context, requests []Request) error {
 func (b *Broker) prewarm(h *Handle) (*flight, *Error) {
 	sh := b.shardOf(h.key)
 	sh.Lock()
+	if other := h.adopt(sh); other != nil { // it was forgotten a moment ago
+		sh.Unlock()
+		return b.prewarm(other)
+	}
 	defer sh.Unlock()
 	now := b.clock.now()
 	h.lastRead.Store(now)

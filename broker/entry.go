@@ -32,6 +32,12 @@ type trouble struct {
 	suspectSince, confirmAt int64
 }
 
+// waits reports whether AWS is not to be asked now. When the clock turned out to
+// be fast, after AWS was asked, until would be too far away.
+func (t *trouble) waits(now int64) bool {
+	return t.err != nil && now < t.until && now >= t.checked
+}
+
 // A flight is one attempt to obtain a session.
 type flight struct {
 	done chan struct{}
@@ -59,6 +65,7 @@ func (h *Handle) await(ctx context.Context, least int64) (*session, error) {
 		now := b.clock.now()
 		if other := h.adopt(sh); other != nil {
 			sh.Unlock()
+			other.raiseClass(Class(h.class.Load()))
 			return other.await(ctx, least)
 		}
 		h.lastRead.Store(now)
@@ -66,6 +73,10 @@ func (h *Handle) await(ctx context.Context, least int64) (*session, error) {
 		if s != nil || err != nil {
 			sh.Unlock()
 			return s, orNil(err)
+		}
+		if ctx.Err() != nil { // nobody waits for what a call would bring
+			sh.Unlock()
+			return nil, gaveUp(ctx)
 		}
 		f, err := b.join(h, now, waitedFor(now))
 		sh.Unlock()
@@ -114,6 +125,18 @@ func (h *Handle) adopt(sh *shard) *Handle {
 	return nil
 }
 
+// successor returns the entry that took the handle's place while it was none, or
+// the handle.
+func (h *Handle) successor() *Handle {
+	sh := h.broker.shardOf(h.key)
+	sh.Lock()
+	defer sh.Unlock()
+	if other := sh.find(h.key); other != nil && !h.revoked {
+		return other
+	}
+	return h
+}
+
 // atHand returns what can be said without a flight: a session, an error, or
 // neither. The shard is locked.
 func (h *Handle) atHand(now, least int64) (*session, *Error) {
@@ -131,7 +154,7 @@ func (h *Handle) atHand(now, least int64) (*session, *Error) {
 		if s.valid(now) {
 			return s, nil // it is being retried in the background
 		}
-		if now >= t.until {
+		if !t.waits(now) {
 			return nil, nil
 		}
 		again := *t.err
@@ -145,7 +168,7 @@ func (h *Handle) atHand(now, least int64) (*session, *Error) {
 // locked.
 func (b *Broker) join(h *Handle, now, priority int64) (*flight, *Error) {
 	if f := h.flight; f != nil {
-		b.schedule.hurry(h, priority)
+		b.schedule.hurry(h, h.priority(now, priority))
 		return f, nil
 	}
 	if customer, integration := h.role.who(); customer != "" {
@@ -171,11 +194,17 @@ func (b *Broker) join(h *Handle, now, priority int64) (*flight, *Error) {
 func (b *Broker) launch(h *Handle, now, priority int64) *flight {
 	f := &flight{done: make(chan struct{}), renewing: h.current.Load().valid(now)}
 	h.flight = f
-	if h.children.Load() > 0 {
-		priority = beforeAll(now)
-	}
-	b.schedule.put(h, ready, priority)
+	b.schedule.put(h, ready, h.priority(now, priority))
 	return f
+}
+
+// priority puts roles that others are assumed with before all: calls under way
+// may be waiting for them.
+func (h *Handle) priority(now, usual int64) int64 {
+	if h.children.Load() > 0 {
+		return beforeAll(now)
+	}
+	return usual
 }
 
 func (h *Handle) troubled() *trouble {
@@ -207,7 +236,7 @@ func (b *Broker) waitFor(ctx context.Context, h *Handle, f *flight) *Error {
 		case <-f.done:
 			return f.err
 		case <-ctx.Done():
-			return &Error{Code: CodeCanceled, Message: "the caller did not wait for credentials", cause: context.Cause(ctx)}
+			return gaveUp(ctx)
 		case <-timer.C:
 			sh := b.shardOf(h.key)
 			sh.Lock()
@@ -227,6 +256,10 @@ func (b *Broker) waitFor(ctx context.Context, h *Handle, f *flight) *Error {
 	}
 }
 
+func gaveUp(ctx context.Context) *Error {
+	return &Error{Code: CodeCanceled, Message: "the caller did not wait for credentials", cause: context.Cause(ctx)}
+}
+
 // coldLife is how long an entry without credentials is kept for readers.
 const coldLife = time.Hour
 
@@ -237,7 +270,7 @@ func (b *Broker) attend(h *Handle, now int64) {
 	s, t := h.current.Load(), h.trouble
 	unread := now - h.lastRead.Load()
 	switch {
-	case !h.interned || h.revoked || h.flight != nil:
+	case !h.interned || h.revoked || h.flight != nil || b.closed.Load():
 	case s == nil && t != nil && now < t.patience:
 		b.launch(h, now, atLeisure(now))
 	case s == nil && unread < int64(coldLife):
@@ -251,7 +284,7 @@ func (b *Broker) attend(h *Handle, now int64) {
 		sh.Unlock()
 		b.tellLapsed(lapsed)
 		return
-	case t != nil && t.err != nil && now < t.until:
+	case t != nil && t.waits(now):
 		b.schedule.put(h, timed, t.until)
 	default:
 		customer, integration := h.role.who()
@@ -326,14 +359,16 @@ func (h *Handle) raiseClass(c Class) {
 	}
 }
 
-// bePatient takes refusals for IAM being slow until then.
-func (h *Handle) bePatient(until int64) {
+// bePatient takes refusals for IAM being slow, for a while after the role was
+// accepted. If that is in the future, clocks differ.
+func (h *Handle) bePatient(accepted time.Time) {
+	left := min(Patience-h.broker.config.Now().Sub(accepted), Patience)
 	sh := h.broker.shardOf(h.key)
 	sh.Lock()
 	defer sh.Unlock()
-	if h.current.Load() == nil && !h.revoked && until > h.broker.clock.now() {
+	if h.current.Load() == nil && !h.revoked && left > 0 {
 		t := h.troubled()
-		t.patience = until
+		t.patience = h.broker.clock.now() + int64(left)
 		t.err = nil // what AWS said before the role was accepted no longer counts
 	}
 }
@@ -395,13 +430,19 @@ func (h *Handle) Recheck(ctx context.Context) error {
 		sh.Unlock()
 		return errRevoked
 	case f != nil:
+		// If it was not begun it can still be made to ask AWS.
+		f.forced = f.forced || !f.started
+		b.schedule.hurry(h, h.priority(now, waitedFor(now)))
 	case t == nil && s.valid(now) && now-s.issued() < int64(time.Second):
 		sh.Unlock()
 		return nil
-	case t != nil && t.err != nil && now-t.checked < int64(time.Second):
+	case t != nil && t.err != nil && now >= t.checked && now-t.checked < int64(time.Second):
 		err := t.err
 		sh.Unlock()
 		return err
+	case ctx.Err() != nil:
+		sh.Unlock()
+		return gaveUp(ctx)
 	default:
 		b.schedule.remove(h)
 		f = b.launch(h, now, waitedFor(now))

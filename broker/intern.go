@@ -84,7 +84,7 @@ func (b *Broker) For(request Request) (*Handle, error) {
 	}
 	h.raiseClass(request.Class)
 	if !request.Onboarded.IsZero() {
-		h.bePatient(request.Onboarded.Add(Patience).UnixNano())
+		h.bePatient(request.Onboarded)
 	}
 	return h, nil
 }

@@ -80,7 +80,7 @@ func (r *invalidating) IsErrorRetryable(err error) bool {
 	if errors.As(err, &api) {
 		switch api.ErrorCode() {
 		case "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidAccessKeyId":
-			h := r.current()
+			h := r.current().successor()
 			s, now := h.current.Load(), h.broker.clock.now()
 			if s == nil {
 				return true

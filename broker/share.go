@@ -32,7 +32,11 @@ func (b *Broker) fromStore(ctx context.Context, h *Handle, f *flight) (s *sessio
 			if err != nil {
 				return nil, claimed
 			}
-			if s != nil && s.accessKeyID() != avoid && b.better(h, current, s) {
+			if s != nil && s.accessKeyID() == avoid {
+				b.unshare(h) // or the next flight, which does not know, would take it
+				s = nil
+			}
+			if s != nil && b.better(h, current, s) {
 				if claimed {
 					b.toStore(h, nil, true)
 				}
