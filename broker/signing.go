@@ -64,6 +64,10 @@ const (
 // A request that brings its own Authorization header, or a presigned URL, is
 // refused: AWS would refuse two signatures, and choosing one is not our business.
 //
+// What is signed is the request's Host. If it differs from the host of the URL,
+// which gets the request and could pass it on, it must be among Hosts. That is how
+// a private API is called by the name of a VPC endpoint.
+//
 // A SigningTransport is safe for concurrent use and must not be changed after its
 // first use.
 //
@@ -81,9 +85,9 @@ type SigningTransport struct {
 	// endpoint is in.
 	Service, Region string
 
-	// Hosts, if there are any, are the only ones that are signed for, as in
-	// [url.URL.Host]: with the port if the URL has one. Requests for others are
-	// refused.
+	// Hosts, if there are any, are the only ones that are signed for and sent to,
+	// as in [url.URL.Host]: with the port if the URL has one. Requests for others
+	// are refused.
 	Hosts []string
 
 	// Buffer is how many bytes of a body that can be read only once are held in
@@ -214,12 +218,17 @@ func (t *SigningTransport) check(r *http.Request) error {
 		return errors.New("broker: the signing transport has no credentials provider")
 	case t.Service == "" || t.Region == "":
 		return errors.New("broker: the signing transport needs the service's signing name and the region of the endpoint")
-	case r.URL == nil || r.URL.Host == "":
-		return errors.New("broker: a request to sign needs an absolute URL")
+	case r.URL == nil || r.URL.Host == "" || r.URL.Opaque != "":
+		return errors.New("broker: a request to sign needs an absolute URL with a host and a path")
+	case r.Header == nil:
+		return errors.New("broker: a request to sign needs a header map, if an empty one")
 	case r.Header.Get("Authorization") != "":
 		return errors.New("broker: the request has an Authorization header already; remove it, or do not sign the request")
-	case len(t.Hosts) > 0 && !slices.ContainsFunc(t.Hosts, func(host string) bool { return strings.EqualFold(host, r.URL.Host) }):
-		return fmt.Errorf("broker: requests for the host %q are not signed; it is not among the hosts of the signing transport", r.URL.Host)
+	case len(t.Hosts) > 0 && !t.names(r.URL.Host):
+		return fmt.Errorf("broker: requests for the host %q are not signed; it is not among the hosts of the signing transport", clip(r.URL.Host))
+	case r.Host != "" && plainHost(r.Host, r.URL.Scheme) != plainHost(r.URL.Host, r.URL.Scheme) && !t.names(r.Host):
+		return fmt.Errorf("broker: the request goes to %q and names the host %q, which is not among the hosts of the signing transport; "+
+			"whoever gets it could use the signature there", clip(r.URL.Host), clip(r.Host))
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -230,6 +239,23 @@ func (t *SigningTransport) check(r *http.Request) error {
 		return errors.New("broker: the URL is presigned already; do not sign it again")
 	}
 	return nil
+}
+
+func (t *SigningTransport) names(host string) bool {
+	return slices.ContainsFunc(t.Hosts, func(named string) bool { return strings.EqualFold(named, host) })
+}
+
+// plainHost returns the host in lower case and without a port that goes without
+// saying.
+func plainHost(host, scheme string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, ":"))
+	switch scheme {
+	case "https":
+		return strings.TrimSuffix(host, ":443")
+	case "http":
+		return strings.TrimSuffix(host, ":80")
+	}
+	return host
 }
 
 func (t *SigningTransport) signer() *v4.Signer {
@@ -301,7 +327,11 @@ func (t *SigningTransport) buffer(r *http.Request) (string, error) {
 	if limit <= 0 {
 		limit = DefaultSigningBuffer
 	}
+	stop := context.AfterFunc(r.Context(), func() { _ = r.Body.Close() }) // which ends reading from a pipe
 	data, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if !stop() {
+		err = context.Cause(r.Context())
+	}
 	if err != nil {
 		return "", bodyError(err)
 	}

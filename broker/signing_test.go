@@ -339,7 +339,14 @@ func TestSigningTransportRefuses(t *testing.T) {
 		{"presigned already", broker.SigningTransport{}, func(r *http.Request) { r.URL.RawQuery = "X-Amz-Signature=1" }, "presigned"},
 		{"semicolon in query", broker.SigningTransport{}, func(r *http.Request) { r.URL.RawQuery = "a=1;b=2" }, "semicolon"},
 		{"other host", broker.SigningTransport{Hosts: []string{"another.example.com"}}, nil, "not among the hosts"},
+		{"other port", broker.SigningTransport{Hosts: []string{"api.example.com:8443"}}, nil, "not among the hosts"},
+		{"names another host", broker.SigningTransport{}, func(r *http.Request) { r.Host = "victim.example.com" }, "names the host"},
+		{"names another port", broker.SigningTransport{}, func(r *http.Request) { r.Host = "api.example.com:8443" }, "names the host"},
+		{"names another host than those allowed", broker.SigningTransport{Hosts: []string{"api.example.com"}}, func(r *http.Request) { r.Host = "victim.example.com" }, "names the host"},
+		{"goes elsewhere with an allowed name", broker.SigningTransport{Hosts: []string{"victim.example.com"}}, func(r *http.Request) { r.Host = "victim.example.com" }, "not among the hosts"},
 		{"relative URL", broker.SigningTransport{}, func(r *http.Request) { r.URL = &url.URL{Path: "/"} }, "absolute"},
+		{"opaque URL", broker.SigningTransport{}, func(r *http.Request) { r.URL.Opaque = "//victim.example.com/" }, "absolute"},
+		{"no headers", broker.SigningTransport{}, func(r *http.Request) { r.Header = nil }, "header map"},
 		{"large stream", broker.SigningTransport{Buffer: 7}, nil, "larger than 7 bytes"},
 		{"large stream to S3 in clear", broker.SigningTransport{Buffer: 7, Service: "s3"}, func(r *http.Request) { r.URL.Scheme = "http" }, "larger than 7 bytes"},
 		{"credentials fail", broker.SigningTransport{Credentials: failing{}}, nil, "without credentials: no luck"},
@@ -380,6 +387,55 @@ func TestSigningTransportRefuses(t *testing.T) {
 				t.Error("the body was not closed")
 			}
 		})
+	}
+}
+
+// The host that is named is the one that is signed for, so it is the URL's or one
+// that was allowed; a port that goes without saying makes no difference.
+func TestSigningTransportSignsForHosts(t *testing.T) {
+	for _, test := range []struct{ url, host, hosts, signed string }{
+		{"https://api.example.com/", "", "", "api.example.com"},
+		{"https://api.example.com:443/", "", "", "api.example.com"},
+		{"https://api.example.com:/", "", "", "api.example.com"},
+		{"https://api.example.com/", "API.example.com:443", "", "API.example.com"},
+		{"http://127.0.0.1:80/", "127.0.0.1", "", "127.0.0.1"},
+		{"http://127.0.0.1:443/", "", "", "127.0.0.1:443"},
+		{"https://vpce-1.execute-api.us-east-1.vpce.amazonaws.com/", "a1.execute-api.us-east-1.amazonaws.com",
+			"vpce-1.execute-api.us-east-1.vpce.amazonaws.com A1.execute-api.us-east-1.amazonaws.com", "a1.execute-api.us-east-1.amazonaws.com"},
+	} {
+		base := &recorded{}
+		r := newRequest(t, "GET", test.url, nil)
+		if test.host != "" {
+			r.Host = test.host
+		}
+		response, err := broker.NewSigningTransport(base, someCredentials, "execute-api", "us-east-1", strings.Fields(test.hosts)...).RoundTrip(r)
+		if err != nil {
+			t.Errorf("%s as %s: %v", test.url, test.host, err)
+			continue
+		}
+		response.Body.Close()
+		if got := base.requests[0].Host; got != test.signed {
+			t.Errorf("%s as %s: signed for %s, want %s", test.url, test.host, got, test.signed)
+		}
+	}
+}
+
+// A body that never ends does not hold a request whose context ends.
+func TestSigningTransportStopsReading(t *testing.T) {
+	body, writer := io.Pipe()
+	defer writer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := newRequest(t, "POST", "https://api.example.com/", body).WithContext(ctx)
+	go func() {
+		_, _ = writer.Write([]byte("the beginning"))
+		cancel()
+	}()
+	response, err := broker.NewSigningTransport(&recorded{}, someCredentials, "execute-api", "us-east-1").RoundTrip(r)
+	if err == nil {
+		response.Body.Close()
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
 
