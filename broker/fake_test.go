@@ -54,7 +54,10 @@ type reply struct {
 
 func granted(call) reply { return reply{after: 20 * time.Millisecond} }
 
-func newFake(t *testing.T) *fakeSTS { return &fakeSTS{t: t, behave: granted} }
+func newFake(t *testing.T) *fakeSTS {
+	progress.Add(1)
+	return &fakeSTS{t: t, behave: granted}
+}
 
 // do changes what is done with calls from now on.
 func (f *fakeSTS) do(behave func(call) reply) {

@@ -70,69 +70,70 @@ func flipped(data []byte) []byte {
 }
 
 // Ten processes with a hundred callers each need one call, and after a restart
-// none. Here the folder is a real one and so is the time.
+// none. Here the folder is a real one.
 func TestReplicasShareAFolder(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "sessions")
-	fake := newFake(t)
-	var all sync.WaitGroup
-	for range 10 {
-		b := replicas(t, fake, openDirectory(t, dir, nil), 1)[0]
-		for range 100 {
-			all.Go(func() {
-				if h, err := b.For(access("acme")); err != nil {
-					t.Error(err)
-				} else if _, err := h.Retrieve(context.Background()); err != nil {
-					t.Error(err)
-				}
-			})
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "sessions")
+		fake := newFake(t)
+		var all sync.WaitGroup
+		for range 10 {
+			b := replicas(t, fake, openDirectory(t, dir, nil), 1)[0]
+			for range 100 {
+				all.Go(func() {
+					if h, err := b.For(access("acme")); err != nil {
+						t.Error(err)
+					} else if _, err := h.Retrieve(context.Background()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
 		}
-	}
-	all.Wait()
-	if n := fake.count(); n != 1 {
-		t.Errorf("%d calls, want 1", n)
-	}
-	get(t, handle(t, replicas(t, fake, openDirectory(t, dir, nil), 1)[0], access("acme")))
-	if n := fake.count(); n != 0 {
-		t.Errorf("%d calls after a restart, want 0", n)
-	}
+		all.Wait()
+		if n := fake.count(); n != 1 {
+			t.Errorf("%d calls, want 1", n)
+		}
+		get(t, handle(t, replicas(t, fake, openDirectory(t, dir, nil), 1)[0], access("acme")))
+		if n := fake.count(); n != 0 {
+			t.Errorf("%d calls after a restart, want 0", n)
+		}
+	})
 }
 
 // A service that restarts with a snapshot asks STS for nothing.
 func TestRestartFromSnapshot(t *testing.T) {
-	const customers = 2000
-	path := filepath.Join(t.TempDir(), "snapshot")
-	fake := newFake(t)
-	fake.always(reply{})
-	requests := make([]broker.Request, customers)
-	for i := range requests {
-		requests[i] = access(fmt.Sprint("customer-", i))
-	}
-	warm := func(store *broker.MemoryStore) *broker.Broker {
-		c := fake.config()
-		c.SharedStore, c.Sealer, c.MaxPerSecond = store, newSealer(t, newKey(1)), 1e6
-		b := start(t, c)
-		if err := b.Prewarm(t.Context(), requests); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		const customers = 2000
+		path := filepath.Join(t.TempDir(), "snapshot")
+		fake := newFake(t)
+		fake.always(reply{})
+		requests := make([]broker.Request, customers)
+		for i := range requests {
+			requests[i] = access(fmt.Sprint("customer-", i))
 		}
-		return b
-	}
-	store := broker.NewMemoryStore(nil)
-	// On a busy machine a call may take so long that a second one is made.
-	if n := warm(store).Stats().Issued; n != customers {
-		t.Fatalf("%d sessions were issued, want %d", n, customers)
-	}
-	fake.count()
-	if n, err := store.WriteSnapshot(path); n != customers || err != nil {
-		t.Fatal(n, err)
-	}
-	restarted := broker.NewMemoryStore(nil)
-	if n, err := restarted.ReadSnapshot(path); n != customers || err != nil {
-		t.Fatal(n, err)
-	}
-	began := time.Now()
-	b := warm(restarted)
-	t.Logf("%d sessions in %s", customers, time.Since(began))
-	if s := b.Stats(); fake.count() != 0 || s.Shared != customers || s.Warm != customers {
-		t.Errorf("%+v", s)
-	}
+		warm := func(store *broker.MemoryStore) *broker.Broker {
+			c := fake.config()
+			c.SharedStore, c.Sealer, c.MaxPerSecond = store, newSealer(t, newKey(1)), 1e6
+			b := start(t, c)
+			if err := b.Prewarm(t.Context(), requests); err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		store := broker.NewMemoryStore(nil)
+		if n := warm(store).Stats().Issued; n != customers {
+			t.Fatalf("%d sessions were issued, want %d", n, customers)
+		}
+		fake.count()
+		if n, err := store.WriteSnapshot(path); n != customers || err != nil {
+			t.Fatal(n, err)
+		}
+		restarted := broker.NewMemoryStore(nil)
+		if n, err := restarted.ReadSnapshot(path); n != customers || err != nil {
+			t.Fatal(n, err)
+		}
+		b := warm(restarted)
+		if s := b.Stats(); fake.count() != 0 || s.Shared != customers || s.Warm != customers {
+			t.Errorf("%+v", s)
+		}
+	})
 }
