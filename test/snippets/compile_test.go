@@ -72,7 +72,7 @@ func TestGoCompiles(t *testing.T) {
 // the environment says it is.
 func TestModulesCanBeImported(t *testing.T) {
 	node, npm := testenv.Tool(t, "node"), npmPackages(t)
-	python, path := pythonPackages(t)
+	python, path := pythonPackages(t, signing)
 	for language, program := range map[string][]string{
 		"node":   {node, "testdata/import.mjs"},
 		"python": {python, "testdata/import.py"},
@@ -104,6 +104,36 @@ func TestModulesCanBeImported(t *testing.T) {
 		if want := fmt.Sprintf("%d imported\n", n); err != nil || string(out) != want || n < 40 {
 			t.Errorf("%s: %v: %s, want %s", language, err, out, want)
 		}
+	}
+}
+
+// What is written for .NET is C# without a mistake in its syntax, for every kind.
+// The .NET SDK, which would also check the names, is not on machines like CI's.
+func TestDotNetParses(t *testing.T) {
+	python, path := pythonPackages(t, "tree-sitter==0.26.1", "tree-sitter-c-sharp==0.23.5")
+	parse := func(files map[string][]byte) (string, error) {
+		t.Helper()
+		dir := t.TempDir()
+		for name, data := range files {
+			if err := os.WriteFile(filepath.Join(dir, strings.ReplaceAll(name, "/", "-")), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := exec.CommandContext(t.Context(), python, "testdata/parse_csharp.py", dir)
+		c.Env = []string{"PATH=" + os.Getenv("PATH"), "PYTHONPATH=" + path}
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	all := modules(t, "dotnet")
+	if out, err := parse(all); err != nil || out != fmt.Sprintf("%d parsed\n", len(all)) || len(all) < 40 {
+		t.Errorf("%d modules: %v\n%s", len(all), err, out)
+	}
+	for name, data := range all { // the parser does find mistakes
+		out, err := parse(map[string][]byte{name: append([]byte("class {\n"), data...)})
+		if err == nil || !strings.Contains(out, ":1:") {
+			t.Errorf("%s with a mistake: %v\n%s", name, err, out)
+		}
+		break
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package snippets runs what `crossaccount clients` writes: the modules for
 // Node.js, Python and Go use a plan that was deployed into the sandbox, across
 // the end of their sessions, and the role for the CDK is synthesised. What is
-// written for .NET is not run: it needs the .NET SDK.
+// written for .NET is parsed, not run: that would need the .NET SDK.
 package snippets
 
 import (

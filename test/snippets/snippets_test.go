@@ -16,14 +16,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
-	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/crossaccount/crossaccount/grant"
 	"github.com/crossaccount/crossaccount/sandbox"
 	"github.com/crossaccount/crossaccount/sandbox/sandboxtest"
-	"github.com/crossaccount/crossaccount/template/cfn"
 )
 
 const manifest = `
@@ -127,42 +124,20 @@ func write(t *testing.T, dir string, files []grant.File) {
 	}
 }
 
-// deploy does what the commands of the plan do.
+// deploy does what the commands of the plan do, and finds the API.
 func (w *world) deploy(t *testing.T) {
 	t.Helper()
-	outputs := map[string]string{}
-	for _, s := range w.plan.Stacks() {
-		client := cloudformation.NewFromConfig(w.box.Account(s.AccountID).Config())
-		body, err := cfn.Write(s.Template)
-		if err != nil {
-			t.Fatal(err)
-		}
-		in := &cloudformation.CreateStackInput{StackName: &s.Name, TemplateBody: aws.String(string(body)), Capabilities: []types.Capability{types.CapabilityCapabilityNamedIam}}
-		for _, i := range s.Inputs {
-			in.Parameters = append(in.Parameters, types.Parameter{ParameterKey: aws.String(i.Parameter), ParameterValue: aws.String(outputs[i.FromStack+" "+i.FromOutput])})
-		}
-		if _, err := client.CreateStack(t.Context(), in); err != nil {
-			t.Fatalf("%s: %v", s.Name, err)
-		}
-		out, err := client.DescribeStacks(t.Context(), &cloudformation.DescribeStacksInput{StackName: &s.Name})
-		if err != nil || out.Stacks[0].StackStatus != types.StackStatusCreateComplete {
-			t.Fatalf("%s: %v, %+v", s.Name, err, out)
-		}
-		for _, o := range out.Stacks[0].Outputs {
-			outputs[s.Name+" "+*o.OutputKey] = *o.OutputValue
-		}
-		resources, err := client.DescribeStackResources(t.Context(), &cloudformation.DescribeStackResourcesInput{StackName: &s.Name})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range resources.StackResources {
-			if *r.ResourceType == "AWS::ApiGateway::RestApi" {
-				w.api = *r.PhysicalResourceId
-			}
-		}
+	d := sandboxtest.NewDeployment(w.box.Sandbox, w.plan)
+	if err := d.Deploy(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	if w.api == "" {
-		t.Fatal("there is no API")
+	created, ok := w.plan.Created("orders", "alpha")
+	if !ok {
+		t.Fatal("the plan creates no API")
+	}
+	var err error
+	if w.api, err = d.PhysicalID(t.Context(), created); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -272,7 +247,7 @@ func linkModules(t *testing.T, w *world) {
 
 func startPython(t *testing.T, w *world, name string, _ bool) *program {
 	t.Helper()
-	python, path := pythonPackages(t)
+	python, path := pythonPackages(t, signing)
 	return start(t, w.environment("PYTHONPATH="+path), python, "testdata/driver.py", filepath.Join(w.folder, "python", name+".py"))
 }
 

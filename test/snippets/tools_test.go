@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/crossaccount/crossaccount/internal/testenv"
@@ -32,16 +33,18 @@ func npmPackages(t *testing.T) string {
 	})
 }
 
-// pythonPackages installs what boto3 lacks, once, and returns the folder for
+// pythonPackages installs packages beside boto3, once, and returns the folder for
 // PYTHONPATH.
-func pythonPackages(t *testing.T) (python, path string) {
+func pythonPackages(t *testing.T, wanted ...string) (python, path string) {
 	t.Helper()
 	python = testenv.Python(t, "boto3", "pip")
-	const wanted = "requests-aws4auth==1.4.0"
-	return python, installed(t, "py", []byte(wanted), func(work string) *exec.Cmd {
-		return exec.CommandContext(t.Context(), python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", work, wanted)
+	return python, installed(t, "py", []byte(strings.Join(wanted, " ")), func(work string) *exec.Cmd {
+		return exec.CommandContext(t.Context(), python, append([]string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", work}, wanted...)...)
 	})
 }
+
+// signing is what the modules for Python need beside boto3.
+const signing = "requests-aws4auth==1.4.0"
 
 // installed runs an installation unless there is one of that content.
 func installed(t *testing.T, what string, content []byte, install func(work string) *exec.Cmd) string {
