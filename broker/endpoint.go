@@ -166,7 +166,10 @@ func (e *Endpoint) Server() *http.Server {
 		WriteTimeout:      20 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(e.config.Logger.Handler(), slog.LevelDebug),
+		// Or OPTIONS * would be answered without looking at the Host.
+		DisableGeneralOptionsHandler: true,
+
+		ErrorLog: slog.NewLogLogger(e.config.Logger.Handler(), slog.LevelDebug),
 	}
 }
 

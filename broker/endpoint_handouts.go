@@ -68,41 +68,57 @@ func newHandOuts(tell func(context.Context, []HandOut) error, log *slog.Logger) 
 // count notes one hand-out.
 func (h *handOuts) count(t *token, source Source, credentials aws.Credentials, now time.Time) {
 	key := handOutKey{t.ID, credentials.AccessKeyID, sourceKey(source), now.Unix() / 60}
+	if h.counted(key, nil) {
+		return
+	}
+	h.counted(key, &HandOut{
+		Subject: source.Subject(), Caller: t.Name, TokenID: t.ID, AccessKeyID: credentials.AccessKeyID,
+		Expires: credentials.Expires, Minute: time.Unix(key.minute*60, 0).UTC(),
+	})
+}
+
+// counted counts one hand-out, of which there are some already unless it is given
+// how they begin. No function of others is called under the lock.
+func (h *handOuts) counted(key handOutKey, first *HandOut) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if known := h.counts[key]; known != nil {
-		known.Count++
-		return
-	}
-	if len(h.counts) >= maxHandOuts {
+	known := h.counts[key]
+	switch {
+	case known == nil && first == nil:
+		return false
+	case known == nil && len(h.counts) >= maxHandOuts:
 		h.lost++
-		return
+		return true
+	case known == nil:
+		known, h.counts[key] = first, first
 	}
-	h.counts[key] = &HandOut{
-		Subject: source.Subject(), Caller: t.Name, TokenID: t.ID, AccessKeyID: credentials.AccessKeyID,
-		Expires: credentials.Expires, Minute: time.Unix(key.minute*60, 0).UTC(), Count: 1,
-	}
+	known.Count++
 	if len(h.counts) >= earlyHandOut {
 		select {
 		case h.early <- struct{}{}:
 		default:
 		}
 	}
+	return true
 }
 
 func (h *handOuts) run(ctx context.Context) {
 	defer close(h.stopped)
 	every := time.NewTicker(handOutInterval)
 	defer every.Stop()
+	early := h.early
 	for {
 		select {
 		case <-every.C:
-		case <-h.early:
+		case <-early:
 		case <-h.ended:
 			_ = h.flush(ctx) // it is in the log
 			return
 		}
-		_ = h.flush(ctx)
+		early = h.early
+		if h.flush(ctx) != nil {
+			early = nil // there are as many as before; whoever does not take them needs a pause
+		}
 	}
 }
 

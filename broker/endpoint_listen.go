@@ -52,9 +52,14 @@ func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	case info.Mode().Type() != fs.ModeSocket:
 		return nil, invalid(path + " is not a socket; name another path for the endpoint, this file was left as it is")
 	default:
-		if there, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
+		there, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		var slow net.Error
+		switch {
+		case err == nil:
 			_ = there.Close()
 			return nil, invalid("somebody listens on the socket " + path + " already")
+		case ctx.Err() != nil, errors.Is(err, fs.ErrPermission), errors.As(err, &slow) && slow.Timeout():
+			return nil, problem(err) // somebody may well listen
 		}
 	}
 	// Made where nobody else can come and moved when it is ready.

@@ -126,6 +126,14 @@ func TestListenUnix(t *testing.T) {
 	if _, err := broker.ListenUnix(t.Context(), path); broker.CodeOf(err) != broker.CodeInvalidRequest {
 		t.Errorf("a socket in use: got %v", err)
 	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := broker.ListenUnix(gone, path); broker.CodeOf(err) != broker.CodeUnavailable {
+		t.Errorf("a context that ended: got %v", err)
+	}
+	if status, _ := fetch(t, client, "http://localhost/credentials/acme", token); status != 200 {
+		t.Errorf("after others wanted the socket: got %d", status)
+	}
 	if err := listener.Close(); err != nil {
 		t.Error(err)
 	}
