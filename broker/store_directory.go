@@ -113,7 +113,9 @@ func readEntry(path string, key Key) (Sealed, error) {
 		return Sealed{}, errDamaged
 	}
 	data := make([]byte, info.Size())
-	if _, err := file.ReadAt(data, 0); err != nil {
+	if _, err := file.ReadAt(data, 0); errors.Is(err, io.EOF) {
+		return Sealed{}, errDamaged
+	} else if err != nil {
 		return Sealed{}, err
 	}
 	stored, entry, err := decodeEntry(bytes.NewReader(data))
@@ -137,9 +139,7 @@ func (s *DirectoryStore) Put(ctx context.Context, key Key, entry Sealed) error {
 			return err
 		}
 		if s.puts.Add(1)%pruneEvery == 0 {
-			if _, err := s.pruneShard(s.shard(key)); err != nil {
-				return err
-			}
+			_, _ = s.pruneShard(s.shard(key)) // what cannot be removed is no reason not to store; Prune tells
 		}
 		return remove(s.file(key, claimSuffix))
 	})
