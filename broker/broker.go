@@ -20,6 +20,15 @@ import (
 )
 
 // A Config says how a broker works. Only AWSConfig is needed.
+//
+// What is given here to be called, including the credentials provider and the HTTP
+// client of AWSConfig, is called by goroutines of the broker, many at the same time.
+// No lock is held, so it may use the broker and its handles; only not Close, which
+// waits for it. It must return when its context ends: until then the entry it is
+// called for gets no credentials, and one of MaxConcurrent is taken. If it panics
+// the process ends, as it does with any goroutine; the broker does not go on with
+// what could not be authorized, audited or stored. Now is the exception: it is
+// called under locks and must not use the broker.
 type Config struct {
 	// AWSConfig has the credentials of the broker's own identity. Its region is
 	// the home region unless Regions is given. Its HTTPClient, if one is set, is
@@ -97,6 +106,9 @@ const (
 )
 
 // A Broker keeps credentials ready. Its methods may be called at the same time.
+//
+// It has goroutines and renews credentials until it is closed, whether somebody
+// still refers to it or not.
 type Broker struct {
 	config    Config
 	partition string
@@ -128,7 +140,8 @@ type Broker struct {
 }
 
 // New returns a broker. It calls nobody: a wrong configuration is an error, a
-// wrong identity shows with the first handle. Close it when it is not needed.
+// wrong identity shows with the first handle. It must be closed with
+// [Broker.Close].
 func New(config Config) (*Broker, error) {
 	config, err := checkedConfig(config)
 	if err != nil {

@@ -107,7 +107,8 @@ type Endpoint struct {
 	stats    [outcomes]atomic.Uint64
 }
 
-// NewEndpoint returns an endpoint. Close it when it is not needed.
+// NewEndpoint returns an endpoint. It must be closed with [Endpoint.Close]: it has a
+// goroutine if hand-outs are recorded.
 func NewEndpoint(config EndpointConfig) (*Endpoint, error) {
 	switch {
 	case config.Tokens == nil:
