@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"await-file":           awaitFile,
 			"conformance-accounts": conformanceAccounts,
 			"deployed-plan":        deployedPlan,
+			"eks-cluster":          eksCluster,
 			"customer-role":        customerRole,
 			"launch":               launch,
 			"jsonenv":              jsonEnv,

@@ -104,6 +104,7 @@ an authority made at the start, whose own certificate is written to --ca-file:
 	if err := c.MarkFlagFilename("ca-file", "pem"); err != nil {
 		panic(err) // the flag does not exist
 	}
+	c.AddCommand(newSandboxToken(streams))
 	return c
 }
 

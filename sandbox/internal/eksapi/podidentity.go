@@ -249,50 +249,6 @@ func (s *Service) sessionName(a *association, pod *podClaims) (string, error) {
 	return name + "-" + id, nil
 }
 
-// A TokenRequest asks for the token of a service account, as the kubelet asks a
-// cluster for the token it puts into a pod.
-type TokenRequest struct {
-	Cluster        string // ARN
-	Namespace      string
-	ServiceAccount string
-	Pod            string
-	Audience       string
-	Now            time.Time
-	Lifetime       time.Duration
-}
-
-// Errors of [Service.Token].
-var (
-	errNoCluster = errors.New("there is no such cluster in this sandbox; its ARN is arn:aws:eks:REGION:ACCOUNT:cluster/NAME")
-	errNames     = errors.New("namespace, service account and pod must be names of Kubernetes")
-)
-
-// Token returns the token of a service account. The sandbox does not look
-// whether the service account exists: it has no Kubernetes.
-func (s *Service) Token(r TokenRequest) (string, error) {
-	s.mu.RLock()
-	k := s.clusters[r.Cluster]
-	s.mu.RUnlock()
-	if k == nil {
-		return "", errNoCluster
-	}
-	if !labelPattern.MatchString(r.Namespace) || !subdomainPattern.MatchString(r.ServiceAccount) || !subdomainPattern.MatchString(r.Pod) {
-		return "", errNames
-	}
-	var ids [3]string // of the token, the pod and the service account
-	for i := range ids {
-		var err error
-		if ids[i], err = wire.NewUUID(s.options.Random); err != nil {
-			return "", err
-		}
-	}
-	return k.signer.Sign(map[string]any{
-		"iss": k.issuer, "sub": subject(r.Namespace, r.ServiceAccount), "aud": []string{r.Audience},
-		"iat": r.Now.Unix(), "nbf": r.Now.Unix(), "exp": r.Now.Add(r.Lifetime).Unix(), "jti": ids[0],
-		kubernetesClaim: podClaims{Namespace: r.Namespace, Pod: boundObject{r.Pod, ids[1]}, ServiceAccount: boundObject{r.ServiceAccount, ids[2]}},
-	})
-}
-
 // Issuer returns the issuer whose URL ends with an id, and its keys as a JSON Web
 // Key Set.
 func (s *Service) Issuer(id string) (issuer string, keys []byte, ok bool) {

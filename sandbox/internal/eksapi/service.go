@@ -1,8 +1,8 @@
 // Package eksapi is the sandbox's EKS: clusters as far as IAM sees them, which is
 // an issuer of service account tokens with its keys, and Pod Identity
 // associations. There is no Kubernetes behind a cluster: no API server, nodes,
-// add-ons or pods. Tokens of service accounts are made by [Service.Token], where
-// in AWS the kubelet asks the cluster for them.
+// add-ons or pods. Tokens of service accounts are made by [Service.Token], or over
+// HTTP by [Service.RequestToken], where in AWS the kubelet asks the cluster for them.
 //
 // Two services share it. The one called eks makes clusters and associations;
 // eks-auth is the one that the Pod Identity Agent on a node asks for credentials.
@@ -99,6 +99,10 @@ func AuthOperations() []overview.Operation { return authTable.List() }
 
 // ServeAPI answers one request to EKS that has been authenticated.
 func (s *Service) ServeAPI(w http.ResponseWriter, r *http.Request, c *authz.Call) {
+	if kubernetesPath.MatchString(r.URL.Path) {
+		kubernetes.Serve(s, w, r, c)
+		return
+	}
 	table.Serve(s, w, r, c)
 }
 
