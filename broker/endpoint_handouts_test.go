@@ -1,8 +1,12 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -141,5 +145,58 @@ func TestEndpointCloseSaysWhatWasNotRecorded(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What there is no room for is counted, and the log says how many hand-outs it was.
+func TestHandOutsWithoutRoom(t *testing.T) {
+	var log bytes.Buffer
+	began, ready := make(chan struct{}), make(chan struct{})
+	var told []int
+	i := 0
+	token, record := issueToken(t, "acme")
+	tokens, err := broker.NewTokens(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := broker.NewEndpoint(broker.EndpointConfig{
+		Tokens: tokens, Now: at(noon), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		TokenRate: broker.Rate{Burst: 1 << 30, Every: 1},
+		Resolve: func(context.Context, string, string, string) (broker.Source, error) {
+			source := aSource("acme", "", "")
+			source.credentials.AccessKeyID = fmt.Sprint("ASIA", i)
+			i++
+			return source, nil
+		},
+		HandedOut: func(_ context.Context, handOuts []broker.HandOut) error {
+			told = append(told, len(handOuts))
+			if len(told) > 1 {
+				return nil
+			}
+			close(began)
+			<-ready
+			return errors.New("the database is away")
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(n int) {
+		for range n {
+			(&testEndpoint{e, t}).get(token, "/credentials/acme")
+		}
+	}
+	ask(25_000) // so many are told early
+	<-began
+	ask(50_000 + 10) // fill what there is
+	close(ready)     // and now the first come back
+	if err := e.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]int{25_000, 50_000}, told); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.Contains(log.String(), "lost=25010") {
+		t.Errorf("the log says %s", log.String())
 	}
 }

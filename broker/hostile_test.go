@@ -448,12 +448,12 @@ func TestSharedRoleIsUsedToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		b := start(t, f.config())
-		through := func(customer string) broker.Request {
+		viaHub := func(customer string) broker.Request {
 			r := access(customer)
 			r.Chain = append([]broker.Role{{ARN: "arn:aws:iam::111111111111:role/hub", SessionName: "hub", Shared: true}}, r.Chain...)
 			return r
 		}
-		get(t, handle(t, b, through("acme")))
+		get(t, handle(t, b, viaHub("acme")))
 		f.do(func(c call) reply {
 			if strings.HasSuffix(c.role(), ":role/hub") {
 				return denied
@@ -461,6 +461,29 @@ func TestSharedRoleIsUsedToItsEnd(t *testing.T) {
 			return granted(c)
 		})
 		time.Sleep(57*time.Minute + 30*time.Second)
-		get(t, handle(t, b, through("other")))
+		get(t, handle(t, b, viaHub("other")))
+
+		// When it is over, no customer withdrew anything.
+		time.Sleep(5 * time.Minute)
+		fails(t, handle(t, b, viaHub("third")), broker.CodeRefused)
+	})
+}
+
+// A call that ends long after its time limit shows that this process did not get
+// to run, and nothing about the region.
+func TestLateTimeLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newFake(t).config()
+		c.AWSConfig.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			time.Sleep(1300 * time.Millisecond)
+			return nil, context.DeadlineExceeded
+		})}
+		b := start(t, c)
+		for i := range 8 {
+			fails(t, handle(t, b, access(fmt.Sprint("c", i))), broker.CodeUnavailable)
+		}
+		if b.Stats().OpenRegions != 0 {
+			t.Error("the region counts as down")
+		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -225,6 +226,63 @@ func TestStoreForgets(t *testing.T) {
 		fails(t, h, broker.CodeWithdrawn)
 		if _, ok, _ := store.Get(t.Context(), h.Key()); ok {
 			t.Error("the store has a session that was given up")
+		}
+	})
+}
+
+// putsFirst is a store to which another broker puts its session when this one is
+// about to claim the key.
+type putsFirst struct {
+	*broker.MemoryStore
+	other *broker.Handle
+}
+
+func (s putsFirst) Claim(ctx context.Context, key broker.Key, owner string, lease time.Duration) (bool, error) {
+	if _, err := s.other.Retrieve(ctx); err != nil {
+		return false, err
+	}
+	return s.MemoryStore.Claim(ctx, key, owner, lease)
+}
+
+// Between looking and claiming, another broker stored the session.
+func TestLooksAgainAfterClaiming(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFake(t)
+		store := broker.NewMemoryStore(time.Now)
+		other := handle(t, replicas(t, fake, store, 1)[0], access("acme"))
+		h := handle(t, replicas(t, fake, putsFirst{store, other}, 1)[0], access("acme"))
+		if get(t, h).AccessKeyID != get(t, other).AccessKeyID || fake.count() != 1 {
+			t.Error("two sessions")
+		}
+		if ok, err := store.Claim(t.Context(), h.Key(), "a third", time.Second); !ok || err != nil {
+			t.Errorf("the claim was not given back: %t %v", ok, err)
+		}
+	})
+}
+
+// A session that STS issued while the broker closed is there for the next one.
+func TestIssuedWhileClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFake(t)
+		store := broker.NewMemoryStore(time.Now)
+		c := fake.config()
+		c.SharedStore, c.Sealer = store, aSealer(t)
+		c.AWSConfig.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(500 * time.Millisecond) // and does not notice that nobody waits
+			return fake.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
+		})}
+		b, err := broker.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := handle(t, b, access("acme"))
+		go func() { _, _ = h.Retrieve(context.Background()) }()
+		time.Sleep(100 * time.Millisecond)
+		if err := b.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if fake.count() != 1 || store.Len() != 1 {
+			t.Errorf("%d sessions in the store", store.Len())
 		}
 	})
 }

@@ -420,6 +420,42 @@ func TestSigningTransportSignsForHosts(t *testing.T) {
 	}
 }
 
+// What is sent says what the caller's request does, in its order, as it was signed.
+func TestSigningTransportSendsWhatWasAsked(t *testing.T) {
+	base := &recorded{}
+	transport := broker.NewSigningTransport(base, someCredentials, "execute-api", "us-east-1")
+	for _, test := range []struct {
+		url, query string
+		change     func(*http.Request)
+		length     int64
+	}{
+		{"https://api.example.com/?b=2&b=1&a=c+d&&e", "b=2&b=1&a=c%20d&e=", func(*http.Request) {}, 4},
+		{"https://api.example.com/", "", func(r *http.Request) { r.TransferEncoding, r.ContentLength = []string{"chunked"}, -1 }, -1},
+		{"https://api.example.com/", "", func(r *http.Request) { r.ContentLength = 0 }, 4},
+		{"https://api.example.com/", "", func(r *http.Request) { r.GetBody, r.ContentLength = nil, -1 }, 4},
+		{"https://api.example.com/", "", func(r *http.Request) { r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0 }, 0},
+	} {
+		r := newRequest(t, "POST", test.url, strings.NewReader("body"))
+		test.change(r)
+		response, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		response.Body.Close()
+		sent := base.requests[len(base.requests)-1]
+		if sent.URL.RawQuery != test.query || sent.ContentLength != test.length {
+			t.Errorf("%s: sent the query %q and a length of %d; want %q and %d", test.url, sent.URL.RawQuery, sent.ContentLength, test.query, test.length)
+		}
+		if got := strings.Contains(sent.Header.Get("Authorization"), "content-length"); got != (test.length > 0) {
+			t.Errorf("%s: the length is signed: %t", test.url, got)
+		}
+		if test.length != 0 && base.bodies[len(base.bodies)-1] != "body" {
+			t.Errorf("%s: sent the body %q", test.url, base.bodies[len(base.bodies)-1])
+		}
+	}
+}
+
 // A body that never ends does not hold a request whose context ends.
 func TestSigningTransportStopsReading(t *testing.T) {
 	body, writer := io.Pipe()

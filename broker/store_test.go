@@ -296,6 +296,19 @@ func TestSnapshotRefuses(t *testing.T) {
 	if _, err := store.WriteSnapshot(filepath.Join(dir, "no", "folder")); broker.CodeOf(err) != broker.CodeUnavailable {
 		t.Errorf("no folder: got %v", err)
 	}
+	folder := filepath.Join(dir, "folder")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.WriteSnapshot(folder); broker.CodeOf(err) != broker.CodeUnavailable {
+		t.Errorf("over a folder: got %v", err)
+	}
+	if left := files(t, dir); len(left) != 1 {
+		t.Errorf("left are %v, want the good snapshot", left)
+	}
+	if n, err := store.ReadSnapshot(folder); n != 0 || broker.CodeOf(err) != broker.CodeInvalidRequest {
+		t.Errorf("a folder: got %d %v", n, err)
+	}
 }
 
 func FuzzReadSnapshot(f *testing.F) {

@@ -50,6 +50,10 @@ func TestIssueToken(t *testing.T) {
 	if !record.IssuedAt.Equal(noon) {
 		t.Errorf("issued at %s", record.IssuedAt)
 	}
+	record.Revoked = true // a token like one that was revoked
+	if _, again, err := broker.IssueToken(nil, noon, "worker", record); err != nil || again.Revoked || again.ID == record.ID {
+		t.Errorf("got %+v, %v", again, err)
+	}
 }
 
 func TestIssueTokenRefuses(t *testing.T) {
@@ -275,6 +279,14 @@ func TestTokensWatch(t *testing.T) {
 		set(record)
 		pass()
 		status(http.StatusOK)
+		if err := os.WriteFile(path, []byte("broken"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		pass()
+		pass()
+		if len(troubles) != 2 || troubles[1] != troubles[0] {
+			t.Errorf("trouble that came back was reported as %q, want once more", troubles)
+		}
 		cancel()
 		<-done
 	})

@@ -224,7 +224,74 @@ func TestPatienceAfterOnboarding(t *testing.T) {
 		fails(t, h, broker.CodePropagating)
 		time.Sleep(broker.Patience + 10*time.Second)
 		fails(t, h, broker.CodeRefused)
+
+		// Who says again that it was accepted long ago does not make AWS be asked.
+		sts.count()
+		for range 10 {
+			fails(t, handle(t, b, other), broker.CodeRefused)
+		}
+		if n := sts.count(); n != 0 {
+			t.Errorf("%d calls within a refusal's pause", n)
+		}
 	})
+}
+
+// What each answer of STS is taken for.
+func TestAnswersOfSTS(t *testing.T) {
+	for _, test := range []struct {
+		code   string
+		status int
+		want   broker.Code
+		says   string
+		calls  int
+	}{
+		{"AccessDenied", 403, broker.CodeRefused, "trust policy", 1},
+		{"AccessDeniedException", 400, broker.CodeRefused, "trust policy", 1},
+		{"Throttling", 400, broker.CodeThrottled, "throttles", 1},
+		{"RequestLimitExceeded", 503, broker.CodeThrottled, "throttles", 1},
+		{"SomethingNew", 429, broker.CodeThrottled, "throttles", 1},
+		{"UnknownError", 429, broker.CodeThrottled, "throttles", 1},
+		{"SomethingNew", 400, broker.CodeInvalidRequest, "SomethingNew", 1},
+		{"PackedPolicyTooLarge", 400, broker.CodeInvalidRequest, "session policies", 1},
+		{"SomethingNew", 500, broker.CodeUnavailable, "could not be asked", 1},
+		{"InternalFailure", 503, broker.CodeUnavailable, "could not be asked", 1},
+		{"UnknownError", 403, broker.CodeUnavailable, "could not be asked", 1},
+		{"RegionDisabledException", 403, broker.CodeUnavailable, "could not be asked", 1},
+		{"ExpiredToken", 403, broker.CodeUnavailable, "own identity", 2}, // again with new credentials of ours
+		{"ExpiredTokenException", 400, broker.CodeUnavailable, "own identity", 2},
+		{"InvalidClientTokenId", 403, broker.CodeUnavailable, "own identity", 2},
+		{"UnrecognizedClientException", 403, broker.CodeUnavailable, "own identity", 2},
+		{"SignatureDoesNotMatch", 403, broker.CodeUnavailable, "own identity", 2},
+		{"IncompleteSignature", 400, broker.CodeUnavailable, "own identity", 2},
+		{"InvalidSignatureException", 403, broker.CodeUnavailable, "own identity", 2},
+		{"RequestExpired", 400, broker.CodeUnavailable, "own identity", 2},
+		{"RequestTimeTooSkewed", 403, broker.CodeUnavailable, "own identity", 2},
+		{"NotAuthorized", 400, broker.CodeUnavailable, "own identity", 2},
+		{"MissingAuthenticationToken", 403, broker.CodeUnavailable, "own identity", 2},
+	} {
+		t.Run(fmt.Sprint(test.code, test.status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sts := newFake(t)
+				sts.always(reply{code: test.code, status: test.status, message: "raw message"})
+				b := start(t, sts.config())
+				if err := fails(t, handle(t, b, access("acme")), test.want); !strings.Contains(err.Error(), test.says) {
+					t.Errorf("got %q, want it to say %q", err, test.says)
+				}
+				if n := sts.count(); n != test.calls {
+					t.Errorf("%d calls, want %d", n, test.calls)
+				}
+				if b.Stats().OpenRegions != 0 {
+					t.Error("the region counts as down")
+				}
+				for i := range 6 { // a region that answers so to all is down if it is its fault
+					_, _ = handle(t, b, access(fmt.Sprint("c", i))).Retrieve(context.Background())
+				}
+				if got, want := b.Stats().OpenRegions == 1, test.want == broker.CodeUnavailable && test.calls == 1; got != want {
+					t.Errorf("the region counts as down: %t, want %t", got, want)
+				}
+			})
+		})
+	}
 }
 
 // What AWS refuses for its form is our fault and no reason to drop anything.
