@@ -75,9 +75,7 @@ func (v *validator) endpoints() {
 		if len(d.ID)+len(d.Create) == 0 {
 			v.report(m.problem(RuleMissing, at, "add id, or create to have it made", "the endpoint %q needs its id", name))
 		}
-		if _, err := keptStatements(d.Keep, nil); err != nil {
-			v.report(m.problem(RuleValue, at+".keep", "write statements as in a policy document", "%v", err))
-		}
+		v.checkKept(at, d.Keep)
 	}
 }
 
@@ -124,8 +122,7 @@ func (b *builder) gates(edges []*edge, x *expander) {
 			if len(g.open) == 0 {
 				continue
 			}
-			kept, _ := keptStatements(d.Keep, map[string]string{"region": s.Region, "account": s.ID, "consumer_stage": stage}) // checked by validate
-			for _, k := range kept {
+			for _, k := range keptStatements(d.Keep, map[string]string{"region": s.Region, "account": s.ID, "consumer_stage": stage}, noProblem) {
 				g.place.add(statement{Statement: k, fixed: true})
 			}
 			b.endpoints = append(b.endpoints, g)

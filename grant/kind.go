@@ -51,6 +51,7 @@ type access struct {
 	key       []string // actions on the key, if the resource is encrypted with one
 	ignores   []string // fields of a narrowing that cannot narrow it
 	fanOut    bool     // what it gives needs registered stream consumers
+	methods   []string // of APIs: HTTP methods; an asterisk stands for all
 }
 
 // side says in which policies a right belongs.

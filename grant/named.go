@@ -97,6 +97,14 @@ func (v *validator) checkOwners() {
 // nothing.
 func (v *validator) checkWaivers(at string, g *Grant) {
 	for i, w := range g.Waive {
+		for n, stage := range w.Stages {
+			here := fmt.Sprintf("%s.waive[%d].stages[%d]", at, i, n)
+			if _, known := v.m.stages()[stage]; !known {
+				v.report(v.m.unknown(here, "stage", stage, v.m.stageNames()))
+			} else if len(g.Stages) > 0 && !slices.Contains(g.Stages, stage) {
+				v.report(v.m.problem(RuleReference, here, "name a stage of the grant: "+strings.Join(g.Stages, ", "), "the grant has no stage %q", stage))
+			}
+		}
 		if knownRule(w.Rule) {
 			continue
 		}
@@ -110,12 +118,13 @@ func knownRule(id string) bool {
 
 // checkOnly refuses texts in a narrowing that would mean something else than
 // they say.
-func (v *validator) checkOnly(at string, n *Narrowing) {
+func (v *validator) checkOnly(at string, n *Narrowing, k *kind) {
 	for i, p := range n.Prefixes {
 		if text := strings.TrimSuffix(p, "*"); text == "" || strings.ContainsAny(text, "*?") {
 			v.report(v.m.problem(RuleNarrowing, fmt.Sprintf("%s.only.prefixes[%d]", at, i), "give the beginning of the keys, such as reports/", "%q is no prefix: it has wildcards, or is for everything", clip(p)))
 		}
 	}
+	v.checkExact(at, n, k)
 	for field, list := range map[string][]string{"prefixes": n.Prefixes, "keys": n.Keys, "paths": n.Paths, "attributes": n.Attributes, "sources": n.Sources, "detail_types": n.DetailTypes} {
 		for i, text := range list {
 			if strings.Contains(text, "${") {
@@ -123,6 +132,109 @@ func (v *validator) checkOnly(at string, n *Narrowing) {
 			}
 		}
 	}
+}
+
+// What parts of resources are called, where a wildcard would mean more than one
+// of them or nothing at all.
+var (
+	indexNames = namingOf(`[A-Za-z0-9_.-]{3,}`, 255, "", "")
+	qualifiers = namingOf(`\$LATEST|[A-Za-z0-9_-]+`, 128, "", "")
+	apiStages  = namingOf(`\$default|[A-Za-z0-9_-]+`, 128, "", "")
+	apiPaths   = namingOf(`[A-Za-z0-9._~!&'()*+,;=:@%/-]+`, 1024, "", "")
+)
+
+// checkExact refuses wildcards where a value is compared letter by letter, and
+// where names of parts are wanted.
+func (v *validator) checkExact(at string, n *Narrowing, k *kind) {
+	refuse := func(field string, i int, remedy, format string, args ...any) {
+		if i >= 0 {
+			field = fmt.Sprintf("%s[%d]", field, i)
+		}
+		v.report(v.m.problem(RuleNarrowing, at+".only."+field, remedy, format, args...))
+	}
+	applies := func(field string) bool { return slices.Contains(k.narrowable(), field) } // others are reported
+	for _, exact := range []struct {
+		field string
+		list  []string
+	}{{"keys", n.Keys}, {"attributes", n.Attributes}, {"versions", n.Versions}, {"sources", n.Sources}, {"detail_types", n.DetailTypes}, {"protocols", n.Protocols}} {
+		for i, text := range exact.list {
+			if applies(exact.field) && strings.ContainsAny(text, "*?") {
+				refuse(exact.field, i, "give each value in full", "%q is compared letter by letter, and * or ? stand for themselves", clip(text))
+			}
+		}
+	}
+	for _, key := range sortedKeys(n.ObjectTags) {
+		if value := n.ObjectTags[key]; !applies("object_tags") {
+			break
+		} else if strings.ContainsAny(value, "*?") {
+			refuse("object_tags."+key, -1, "give the value in full", "%q is compared letter by letter, and * or ? stand for themselves", clip(value))
+		} else if err := reference.CheckTag(key, value); err != nil {
+			refuse("object_tags."+key, -1, "give the tag as S3 shows it", "objects cannot have this tag: %v", err)
+		}
+	}
+	for _, part := range []struct {
+		field, remedy, noun string
+		list                []string
+		naming
+	}{
+		{"indexes", "name each index", "the name of an index", n.Indexes, indexNames},
+		{"api_stages", "name each stage of the API", "the name of an API's stage", n.APIStages, apiStages},
+		{"paths", "write paths as callers do, with * where any text may stand, also for a variable such as {id}", "a path", n.Paths, apiPaths},
+	} {
+		for i, text := range part.list {
+			if applies(part.field) && (!part.pattern.MatchString(text) || len(text) > part.limit) {
+				refuse(part.field, i, part.remedy, "%q cannot be %s", clip(text), part.noun)
+			}
+		}
+	}
+	if q := n.Qualifier; q != "" && applies("qualifier") && (!qualifiers.pattern.MatchString(q) || len(q) > qualifiers.limit) {
+		refuse("qualifier", -1, "name one alias or version", "%q cannot be an alias or version", clip(q))
+	}
+}
+
+// httpMethods are those that API Gateway knows.
+var httpMethods = []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+
+// checkMethods refuses methods that the access does not have: narrowing must
+// never give more, and a word of access that is left with nothing is a mistake.
+func (v *validator) checkMethods(at string, g *Grant, k *kind) {
+	if !slices.Contains(k.narrowable(), "methods") {
+		return // reported
+	}
+	here := at + ".only.methods"
+	covered := map[string]bool{}
+	for i, word := range g.Access {
+		a := k.access(word)
+		if a == nil || len(g.Only.Methods) == 0 {
+			continue
+		}
+		left := a.methodsIn(g.Only.Methods)
+		if len(left) == 0 {
+			v.report(v.m.problem(RuleNarrowing, fmt.Sprintf("%s.access[%d]", at, i), "remove the word, or add one of its methods", "only.methods has none of the methods of the access %q, which are %s", word, strings.Join(a.methods, ", ")))
+		}
+		for _, m := range left {
+			covered[m] = true
+		}
+	}
+	for i, m := range g.Only.Methods {
+		switch m = strings.ToUpper(m); {
+		case !slices.Contains(httpMethods, m):
+			v.report(v.m.problem(RuleNarrowing, fmt.Sprintf("%s[%d]", here, i), "use some of "+strings.Join(httpMethods, ", "), "%q is no method of HTTP", clip(m)))
+		case !covered[m]:
+			v.report(v.m.problem(RuleNarrowing, fmt.Sprintf("%s[%d]", here, i), "remove it, or add a word to access that has it: crossaccount explain "+k.name, "%s is no method of the access %s", m, strings.Join(g.Access, ", ")))
+		}
+	}
+}
+
+// methodsIn returns those of a list of methods that an access has.
+func (a *access) methodsIn(list []string) []string {
+	var out []string
+	for _, m := range list {
+		if m = strings.ToUpper(m); slices.Contains(httpMethods, m) && (slices.Contains(a.methods, m) || slices.Contains(a.methods, "*")) {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // checkManaged checks a managed policy of a role that is created: policies are

@@ -3,7 +3,6 @@ package grant
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -222,8 +221,7 @@ func (b *builder) resourcePlace(i *instance, part string, e *edge) *place {
 			}
 		}
 		if part == "" {
-			kept, _ := keptStatements(i.decl.Keep, i.values()) // checked by validate
-			for _, s := range kept {
+			for _, s := range keptStatements(i.decl.Keep, i.values(), noProblem) {
 				p.add(statement{Statement: s, fixed: true})
 			}
 		}
@@ -244,29 +242,39 @@ func (b *builder) requires(p *place, unit, path string) {
 	}
 }
 
-// keptStatements reads statements that the manifest keeps. They may have the
-// placeholders of the resource.
-func keptStatements(list []template.Object, values map[string]string) ([]iam.Statement, error) {
-	if len(list) == 0 {
-		return nil, nil
-	}
-	var b strings.Builder
-	for _, o := range list {
-		if b.Len() > 0 {
-			b.WriteByte(',')
+// keptStatements reads statements that the manifest keeps, and calls report with
+// what is wrong with each. They may have the placeholders of the resource.
+func keptStatements(list []template.Object, values map[string]string, report func(n int, problem string)) []iam.Statement {
+	var all []iam.Statement
+	for n, o := range list {
+		p, problems := iam.Parse([]byte(`{"Version":"2012-10-17","Statement":[` + expandKnown(jsonText(o), values) + `]}`))
+		if len(problems) == 0 {
+			problems = p.Check(iam.KindResource)
 		}
-		b.WriteString(jsonText(o))
+		for _, problem := range problems {
+			// Its place is that in a document that nobody wrote.
+			path := strings.TrimPrefix(strings.TrimPrefix(problem.Path, "Statement[0]"), ".")
+			if path != "" {
+				path += ": "
+			}
+			report(n, path+problem.Message)
+		}
+		if len(problems) == 0 {
+			all = append(all, p.Statements...)
+		}
 	}
-	statements := expandKnown(b.String(), values)
-	p, err := iam.ParsePolicy([]byte(`{"Version":"2012-10-17","Statement":[` + statements + `]}`))
-	if err != nil {
-		return nil, err
-	}
-	for _, problem := range p.Check(iam.KindResource) {
-		return nil, errors.New(problem.Path + ": " + problem.Message)
-	}
-	return p.Statements, nil
+	return all
 }
+
+// checkKept checks the statements that something at a path of the manifest keeps.
+func (v *validator) checkKept(at string, list []template.Object) {
+	keptStatements(list, nil, func(n int, problem string) {
+		v.report(v.m.problem(RuleValue, fmt.Sprintf("%s.keep[%d]", at, n), "write the statement as in a policy document", "%s", problem))
+	})
+}
+
+// noProblem is for statements that were checked before.
+func noProblem(int, string) {}
 
 func hash(s string) string {
 	sum := sha256.Sum256([]byte(s))

@@ -78,7 +78,7 @@ func (r *reader) problem(at Position, rule, path, remedy, format string, args ..
 
 func (r *reader) document(data []byte) *yaml.Node {
 	if len(data) > maxManifestSize {
-		r.problem(Position{1, 1}, RuleSyntax, "", "divide it", "the file has %d bytes; at most %d are read", len(data), maxManifestSize)
+		r.problem(Position{1, 1}, RuleSyntax, "", "divide it", "the file has more than the %d bytes that are read", maxManifestSize)
 		return nil
 	}
 	var doc yaml.Node
@@ -99,7 +99,11 @@ func (r *reader) document(data []byte) *yaml.Node {
 			r.problem(Position{1, 1}, RuleSyntax, "", "save it as UTF-8", "the file is not UTF-8 text")
 			return nil
 		}
-		r.problem(at, RuleSyntax, "", "mend the YAML; an editor that knows the schema shows where it goes wrong", "the file is not YAML: %s", message)
+		remedy := "mend the YAML; an editor that knows the schema shows where it goes wrong"
+		if tabbed(data, at.Line) {
+			remedy = "the line begins with a tab: indent with spaces"
+		}
+		r.problem(at, RuleSyntax, "", remedy, "the file is not YAML: %s", message)
 		return nil
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
@@ -107,6 +111,17 @@ func (r *reader) document(data []byte) *yaml.Node {
 		return nil
 	}
 	return doc.Content[0]
+}
+
+// tabbed reports whether a line is indented with a tab, which YAML does not
+// allow and editors do not show.
+func tabbed(data []byte, line int) bool {
+	lines := bytes.SplitN(data, []byte("\n"), line+1)
+	if line < 1 || line > len(lines) {
+		return false
+	}
+	text := lines[line-1]
+	return bytes.ContainsRune(text[:len(text)-len(bytes.TrimLeft(text, " \t"))], '\t')
 }
 
 // tag is what a field's struct tag says.
@@ -170,7 +185,7 @@ func (r *reader) value(n *yaml.Node, path string, v reflect.Value, t tag) {
 		if object, ok := r.free(n, path).(template.Object); ok {
 			v.Set(reflect.ValueOf(object))
 		} else {
-			r.problem(at, RuleType, path, "", "must be a mapping of keys to values, not %s", describe(n))
+			r.problem(at, RuleType, path, mappingRemedy, "must be a mapping of keys to values, not %s", describe(n))
 		}
 		return
 	}
@@ -192,7 +207,7 @@ func (r *reader) value(n *yaml.Node, path string, v reflect.Value, t tag) {
 // members calls visit for the members of a mapping, once per key.
 func (r *reader) members(n *yaml.Node, path string, visit func(key string, k, value *yaml.Node)) {
 	if n.Kind != yaml.MappingNode {
-		r.problem(Position{n.Line, n.Column}, RuleType, path, "", "must be a mapping of keys to values, not %s", describe(n))
+		r.problem(Position{n.Line, n.Column}, RuleType, path, mappingRemedy, "must be a mapping of keys to values, not %s", describe(n))
 		return
 	}
 	seen := map[string]int{}
@@ -201,13 +216,13 @@ func (r *reader) members(n *yaml.Node, path string, visit func(key string, k, va
 		at := Position{k.Line, k.Column}
 		switch {
 		case k.Kind != yaml.ScalarNode:
-			r.problem(at, RuleType, path, "", "a key must be text, not %s", describe(k))
+			r.problem(at, RuleType, path, "write the key as one word before a colon", "a key must be text, not %s", describe(k))
 			continue
 		case k.Tag == "!!merge":
 			r.problem(at, RuleSyntax, path, "write the keys out", "the merge key << is not supported")
 			continue
 		case seen[k.Value] > 0:
-			r.problem(at, RuleDuplicate, join(path, k.Value), "keep one of them", "the key %q is given twice; the first is on line %d", k.Value, seen[k.Value])
+			r.problem(at, RuleDuplicate, join(path, clip(k.Value)), "keep one of them", "the key %q is given twice; the first is on line %d", clip(k.Value), seen[k.Value])
 			continue
 		}
 		seen[k.Value] = k.Line
@@ -250,7 +265,7 @@ func (r *reader) object(n *yaml.Node, path string, v reflect.Value) {
 			if near := reference.Nearest(key, s.names); near != "" {
 				remedy = fmt.Sprintf("did you mean %q?", near)
 			}
-			r.problem(Position{k.Line, k.Column}, RuleUnknown, join(path, key), remedy, "the key %q is unknown here", key)
+			r.problem(Position{k.Line, k.Column}, RuleUnknown, join(path, clip(key)), remedy, "the key %q is unknown here", clip(key))
 			return
 		}
 		given[key] = true
@@ -267,7 +282,7 @@ func (r *reader) mapping(n *yaml.Node, path string, v reflect.Value, t tag) {
 	v.Set(reflect.MakeMap(v.Type()))
 	r.members(n, path, func(key string, k, value *yaml.Node) {
 		if v.Type().Elem().Kind() == reflect.Struct && !namePattern.MatchString(key) {
-			r.problem(Position{k.Line, k.Column}, RuleValue, join(path, key), "use letters, digits, dots, hyphens and underscores, at most 63, and begin with a letter or digit", "the name %q is not allowed", key)
+			r.problem(Position{k.Line, k.Column}, RuleValue, join(path, clip(key)), "use letters, digits, dots, hyphens and underscores, at most 63, and begin with a letter or digit", "the name %q is not allowed", clip(key))
 			return
 		}
 		element := reflect.New(v.Type().Elem()).Elem()
@@ -289,7 +304,7 @@ func (r *reader) list(n *yaml.Node, path string, v reflect.Value, t tag) {
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
-		r.problem(Position{n.Line, n.Column}, RuleType, path, "", "must be a list, not %s", describe(n))
+		r.problem(Position{n.Line, n.Column}, RuleType, path, "write [one, another], or a line with a hyphen for each", "must be a list, not %s", describe(n))
 		return
 	}
 	if len(n.Content) == 0 {
@@ -318,7 +333,7 @@ func (r *reader) byStage(n *yaml.Node, path string, v reflect.Value, t tag) {
 func (r *reader) scalar(n *yaml.Node, path string, v reflect.Value, t tag) {
 	at := Position{n.Line, n.Column}
 	if n.Kind != yaml.ScalarNode {
-		r.problem(at, RuleType, path, "", "must be a single value, not %s", describe(n))
+		r.problem(at, RuleType, path, "write one value", "must be a single value, not %s", describe(n))
 		return
 	}
 	switch v.Kind() {
@@ -457,9 +472,15 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
+// mappingRemedy says how to write a mapping.
+const mappingRemedy = "write key: value, each on a line of its own, or {key: value, another: value}"
+
 func lowerFirst(s string) string {
 	if s == "" {
 		return s
+	}
+	if len(s) > 1 && 'A' <= s[1] && s[1] <= 'Z' { // an abbreviation
+		return strings.TrimSuffix(s, ".")
 	}
 	return strings.ToLower(s[:1]) + strings.TrimSuffix(s[1:], ".")
 }

@@ -72,10 +72,15 @@ func httpAPI() *kind {
 
 // apiKind is what both kinds of APIs have in common.
 func apiKind() *kind {
-	invoke := func(methods ...string) []right {
-		return []right{{sid: "InvokeAPI", actions: []string{"execute-api:Invoke"}, on: func(i *instance, n *Narrowing) []string {
+	invoke := func(word, doc string, readOnly bool, methods ...string) access {
+		a := access{word: word, doc: doc, readOnly: readOnly, methods: methods}
+		a.rights = []right{{sid: "InvokeAPI", actions: []string{"execute-api:Invoke"}, on: func(i *instance, n *Narrowing) []string {
+			if len(n.Methods) > 0 {
+				return apiResources(i, n, a.methodsIn(n.Methods))
+			}
 			return apiResources(i, n, methods)
 		}}}
+		return a
 	}
 	return &kind{
 		service: "execute-api", needsID: true,
@@ -83,9 +88,9 @@ func apiKind() *kind {
 			return "arn:" + i.site.Partition + ":execute-api:" + i.site.Region + ":" + i.site.ID + ":" + i.id
 		},
 		accesses: []access{
-			{word: "read", doc: "call GET and HEAD methods", readOnly: true, rights: invoke(readMethods...)},
-			{word: "write", doc: "call POST, PUT, PATCH and DELETE methods", rights: invoke("POST", "PUT", "PATCH", "DELETE")},
-			{word: "invoke", doc: "call all methods", rights: invoke("*")},
+			invoke("read", "call GET and HEAD methods", true, readMethods...),
+			invoke("write", "call POST, PUT, PATCH and DELETE methods", false, "POST", "PUT", "PATCH", "DELETE"),
+			invoke("invoke", "call all methods", false, "*"),
 		},
 		narrowing: []string{"methods", "paths", "api_stages", "vpc_endpoints"},
 		near: func(i *instance, resource string) []string {
@@ -114,9 +119,6 @@ func apiKind() *kind {
 }
 
 func apiResources(i *instance, n *Narrowing, methods []string) []string {
-	if len(n.Methods) > 0 {
-		methods = n.Methods
-	}
 	paths := n.Paths
 	if len(paths) == 0 {
 		paths = []string{"*"}
@@ -125,7 +127,7 @@ func apiResources(i *instance, n *Narrowing, methods []string) []string {
 	for _, stage := range i.stagesOfAPI(n) {
 		for _, method := range methods {
 			for _, path := range paths {
-				all = append(all, i.arn+"/"+stage+"/"+strings.ToUpper(method)+"/"+strings.TrimPrefix(path, "/"))
+				all = append(all, i.arn+"/"+stage+"/"+method+"/"+strings.TrimPrefix(path, "/"))
 			}
 		}
 	}

@@ -130,7 +130,7 @@ func (m *Manifest) pairings(at string, g *Grant, report func(Problem)) []pairing
 				if ours {
 					which = "stage %q is production, but %q of the consumer %q is not"
 				}
-				report(m.problem(RuleStage, where, "map the stages otherwise, or write a waiver: waive: [{rule: GX-B06, reason: …}]", which, name, theirs, g.Consumer))
+				report(m.problem(RuleStage, where, fmt.Sprintf("map the stages otherwise, or write a waiver: waive: [{rule: GX-B06, stages: [%s], reason: …}]", name), which, name, theirs, g.Consumer))
 				continue
 			}
 		}

@@ -38,6 +38,7 @@ func stateMachine() *kind {
 			"A function behind a resource policy is the other way to do this: one more piece of code to own, with its own errors and costs, but a single point of entry, and the caller keeps its own permissions.",
 			"A role in Credentials may be chosen at run time (RoleArn.$). The consumer's role can then still assume only the roles that its grants name, and permissions that would let it assume others are refused.",
 			"startSyncExecution succeeds also if the workflow it ran does not: the caller must look at Status.",
+			"Executions have no owner: whoever may start some may follow and stop all of that state machine, those of others too.",
 			"A Standard workflow keeps what it passes on in its history for 90 days, however its logging is set. What handles secrets should be an Express workflow, with execution data left out of its logs.",
 		},
 	}

@@ -238,8 +238,8 @@ func (v *validator) resources() {
 				v.report(m.problem(RuleValue, at+".keep", "remove it", "resources of kind %s have no policy of their own", k.name))
 			} else if k.policy.single {
 				v.report(m.problem(RuleValue, at+".keep", "remove it", "statements of %s policies are written one by one, and others are never touched", k.title))
-			} else if _, err := keptStatements(r.Keep, nil); err != nil {
-				v.report(m.problem(RuleValue, at+".keep", "write statements as in a policy document", "%v", err))
+			} else {
+				v.checkKept(at, r.Keep)
 			}
 		}
 	}
@@ -383,19 +383,24 @@ func (v *validator) grant(at string, g *Grant) bool {
 			}
 		}
 	}
-	v.checkOnly(at, &g.Only)
+	v.checkOnly(at, &g.Only, k)
+	v.checkMethods(at, g, k)
 	v.checkWaivers(at, g)
 	v.principal(at, g, consumer)
 	e := r.Encryption
 	if e == "" {
 		e = k.encryption
 	}
-	if e == "aws-managed" {
+	throughRole := g.Via == "role" || g.AssumeRole != "" || g.StateMachine != "" // of the key's account
+	if v.encryptedByCreate(at, g, r, k, throughRole) {
+		e = "aws-owned" // reported
+	}
+	if e == "aws-managed" && !throughRole {
 		how := "is"
 		if r.Encryption == "" {
 			how = "does not say how it is encrypted, so it is"
 		}
-		v.report(m.problem(RuleSharedKey, at+".resource", fmt.Sprintf("encrypt it with a customer-managed key, declare that as a resource of kind kms-key, and name it in resources.%s.encryption", g.Resource),
+		v.report(m.problem(RuleSharedKey, at+".resource", fmt.Sprintf("encrypt it with a customer-managed key, declare that as a resource of kind kms-key, and name it in resources.%s.encryption; or give the access through a role of the owner's account (via: role)", g.Resource),
 			"the %s %q %s encrypted with the key that AWS manages for %s, which other accounts can never use", k.title, g.Resource, how, k.via))
 	}
 	if g.Via == "policy" && k.policy == nil && k.name != "role" && g.StateMachine == "" {

@@ -64,7 +64,7 @@ Formats: cloudformation, terraform (JSON) or policies (plain documents).`,
 				return &exitError{ExitUsage, err}
 			}
 			for _, w := range plan.Warnings {
-				fmt.Fprintln(streams.Err, "warning:", w)
+				fmt.Fprintf(streams.Err, "warning: %s:%s\n", manifestArgument(args), w)
 			}
 			for _, s := range obsolete {
 				fmt.Fprintf(streams.Err, "warning: the stack %s of the last plan is no longer needed; if it was deployed, remove it after deploying this plan:\n  %s\n", s.Name, strings.Join(s.Delete, "\n  "))
@@ -144,15 +144,22 @@ func isPlan(data []byte) bool {
 // maxManifest is one byte more than package grant reads, so that it says so.
 const maxManifest = 16 << 20
 
+// shownProblems is how many problems of a file are shown at once.
+const shownProblems = 100
+
 // inFile puts the file's name before every problem.
 func inFile(name string, err error) error {
 	var e *grant.Error
 	if !errors.As(err, &e) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		lines[i] = name + ":" + p.String()
+	var lines []string
+	for _, p := range e.Problems {
+		if len(lines) == shownProblems {
+			lines = append(lines, fmt.Sprintf("and %d more problems", len(e.Problems)-shownProblems))
+			break
+		}
+		lines = append(lines, name+":"+p.String())
 	}
 	return errors.New(strings.Join(lines, "\n"))
 }
