@@ -24,6 +24,8 @@ const (
 	ActionExpired      = "integration.expired"      // not completed in time
 	ActionAssumed      = "role.assumed"             // credentials were issued, or refused
 	ActionHandedOut    = "credentials.handed_out"   // issued credentials were given to another process
+	ActionTokenIssued  = "token.issued"             // somebody may have the credentials from an endpoint
+	ActionTokenRevoked = "token.revoked"            // and may no longer
 )
 
 const outcomeOK = "ok"

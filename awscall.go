@@ -92,6 +92,23 @@ func transient(err error) bool {
 		retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }
 
+// lackingCredentials returns an error if a call was not made because our own
+// credentials could not be obtained, and nil if it was made or the network is to
+// blame. The SDK has no type for it, only words.
+func lackingCredentials(err error) error {
+	switch text := err.Error(); {
+	case !strings.Contains(text, "failed to refresh cached credentials") && !strings.Contains(text, "get identity: get credentials"):
+		return nil
+	case apiCode(err) != "" && !transient(err):
+		return NewError(CodeAWS, "AWS does not accept the credentials of this process, or does not let it assume the broker's role ("+clip(apiCode(err))+")",
+			"check whose they are (aws sts get-caller-identity), and that they may assume broker_role_arn if assume_broker_role is set", failure(err))
+	case apiCode(err) != "" || strings.Contains(text, "request send failed") && !strings.Contains(text, "ec2imds"):
+		return nil
+	}
+	return NewError(CodeAWS, "this process has no AWS credentials, or cannot obtain those it is configured for",
+		"give it those of the service's account: AWS_PROFILE (after aws sso login), AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of its machine or container", failure(err))
+}
+
 // A callError is an AWS error without its message: the message of an
 // AccessDenied names the vendor's internal role, and some quote parameters.
 type callError struct {

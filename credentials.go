@@ -313,5 +313,11 @@ func accessError(err error) error {
 	case broker.CodeInvalidRequest:
 		return NewError(CodeInvalidRequest, err.Error(), "", cause)
 	}
+	var known *broker.Error
+	if errors.As(err, &known) && known.Unwrap() != nil { // whose text the broker's does not have
+		if lacking := lackingCredentials(known.Unwrap()); lacking != nil {
+			return lacking
+		}
+	}
 	return NewError(CodeAWS, "AWS could not be asked for the customer's credentials", "try again later", cause)
 }

@@ -2,6 +2,8 @@ package crossaccount
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +44,54 @@ func (c *Client) AuditHandOuts(ctx context.Context, handOuts []broker.HandOut) e
 			}
 		}
 		records = append(records, record)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return c.storage.AppendAudit(ctx, records...)
+}
+
+// AuditToken writes audit records of [ActionTokenIssued] or [ActionTokenRevoked] for
+// a token of an endpoint: one for each of the token's integrations, which are the
+// customer's that are not revoked if it names none, and one for a customer who has
+// none of them. They have the token's id, which those of [Client.AuditHandOuts] have
+// too, never the token.
+func (c *Client) AuditToken(ctx context.Context, action string, token broker.TokenRecord) error {
+	if action != ActionTokenIssued && action != ActionTokenRevoked {
+		return NewError(CodeInvalidRequest, fmt.Sprintf("action %q: must be %s or %s", clip(action), ActionTokenIssued, ActionTokenRevoked), "", nil)
+	}
+	purposes := slices.Clone(token.Purposes)
+	for i, p := range purposes {
+		if p == "" {
+			purposes[i] = "(whole role)"
+		}
+	}
+	var records []AuditRecord
+	for _, customer := range token.Customers {
+		if err := checkCustomerID(customer); err != nil {
+			return err
+		}
+		integrations, err := c.all(ctx, customer)
+		if err != nil {
+			return err
+		}
+		if len(token.Integrations) > 0 {
+			integrations = slices.DeleteFunc(integrations, func(i *Integration) bool { return !slices.Contains(token.Integrations, i.ID) })
+		}
+		if len(integrations) == 0 {
+			integrations = []*Integration{{CustomerID: customer}}
+		}
+		for _, integration := range integrations {
+			record, err := c.audited(ctx, integration, action, outcomeOK)
+			if err != nil {
+				return err
+			}
+			record.RoleARN = integration.RoleARN
+			record.Details = map[string]string{
+				"token": token.ID, "name": token.Name, "purposes": strings.Join(purposes, ", "), "expires": token.ExpiresAt.UTC().Format(time.RFC3339),
+			}
+			records = append(records, record)
+		}
 	}
 	if len(records) == 0 {
 		return nil
@@ -90,6 +140,9 @@ func identityOf(ctx context.Context, config aws.Config) (CallerIdentity, error) 
 	case err != nil && ctx.Err() != nil:
 		return CallerIdentity{}, cancelled(ctx.Err())
 	case err != nil:
+		if lacking := lackingCredentials(err); lacking != nil {
+			return CallerIdentity{}, lacking
+		}
 		return CallerIdentity{}, NewError(CodeAWS, "AWS could not be asked who we are", "try again later", failure(err))
 	}
 	return CallerIdentity{aws.ToString(who.Account), aws.ToString(who.Arn), aws.ToString(who.UserId)}, nil

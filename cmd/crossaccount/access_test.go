@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -35,6 +36,8 @@ func freeAddress(ts *testscript.TestScript, neg bool, args []string) {
 // again for a while:
 //
 //	ask FILE ADDRESS/PATH STATUS [HEADER=VALUE…]
+//
+// The address may be that of a socket, unix:NAME.sock.
 func ask(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: ask FILE ADDRESS/PATH STATUS [HEADER=VALUE…]")
@@ -58,7 +61,15 @@ func ask(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func get(ts *testscript.TestScript, args []string) (status int, body []byte) {
-	request, err := http.NewRequest(http.MethodGet, "http://"+strings.TrimPrefix(args[1], "http://"), nil)
+	address, transport := strings.TrimPrefix(args[1], "http://"), http.DefaultTransport
+	if socket, unix := strings.CutPrefix(address, "unix:"); unix {
+		socket, path, _ := strings.Cut(socket, ".sock")
+		address = "localhost" + path
+		transport = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", ts.MkAbs(socket+".sock"))
+		}}
+	}
+	request, err := http.NewRequest(http.MethodGet, "http://"+address, nil)
 	ts.Check(err)
 	if args[0] != "-" {
 		request.Header.Set("Authorization", ts.ReadFile(args[0]))
@@ -70,7 +81,7 @@ func get(ts *testscript.TestScript, args []string) (status int, body []byte) {
 			request.Host = value
 		}
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := transport.RoundTrip(request)
 	ts.Check(err)
 	defer response.Body.Close()
 	body, err = io.ReadAll(response.Body)

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/crossaccount/crossaccount/api"
 )
 
 func newCredentialProcess(streams Streams) *cobra.Command {
@@ -23,7 +21,7 @@ again shortly before the credentials expire:
   region = us-east-1
 
   [profile acme-inventory]
-  credential_process = crossaccount credential-process acme --purpose inventory
+  credential_process = crossaccount credential-process acme --purpose inventory --endpoint unix:/run/crossaccount/credentials.sock --token-file /run/reports/token
 
 Then: aws s3 ls --profile acme. The output has secrets; "crossaccount exec" runs a
 command without showing any.
@@ -36,9 +34,10 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
 		Args: cobra.ExactArgs(1),
 	}
 	u.flags(c)
-	c.RunE = u.run(func(ctx context.Context, client *api.Client, args []string) error {
+	u.endpointFlag(c)
+	c.RunE = u.use(func(ctx context.Context, from issuer, args []string) error {
 		u.request.CustomerID = args[0]
-		issued, err := client.Credentials(ctx, &u.request)
+		issued, err := from.Credentials(ctx, &u.request)
 		if err != nil {
 			return err
 		}

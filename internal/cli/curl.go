@@ -18,7 +18,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/crossaccount/crossaccount/api"
 	"github.com/crossaccount/crossaccount/broker"
 )
 
@@ -56,6 +55,7 @@ answered.`,
 		Args: cobra.ExactArgs(2),
 	}
 	u.flags(c)
+	u.endpointFlag(c)
 	f := c.Flags()
 	f.StringVarP(&u.method, "request", "X", "", "`method`; GET without data, POST with")
 	f.StringVarP(&u.data, "data", "d", "", "body; @FILE is that of a file as it is, line ends too, @- standard input")
@@ -70,9 +70,9 @@ answered.`,
 		if err != nil {
 			return &exitError{ExitUsage, err}
 		}
-		return u.run(func(ctx context.Context, client *api.Client, args []string) error {
+		return u.use(func(ctx context.Context, from issuer, args []string) error {
 			u.request.CustomerID = args[0]
-			return u.send(ctx, client, request)
+			return u.send(ctx, from, request)
 		})(c, args)
 	}
 	return c
@@ -144,15 +144,19 @@ func (u *signedCall) body() ([]byte, error) {
 	return data, nil
 }
 
-func (u *signedCall) send(ctx context.Context, client *api.Client, request *http.Request) error {
-	source := newRoleSource(client, u.request, time.Now)
+func (u *signedCall) send(ctx context.Context, from issuer, request *http.Request) error {
+	source := newRoleSource(from, u.request, time.Now)
 	issued, err := source.issued(ctx)
 	if err != nil {
 		return err
 	}
 	region := first(u.region, issued.Region)
 	if u.verbose {
-		fmt.Fprintf(u.streams.Err, "signing for %s in %s as %s, session %s\n", u.service, region, issued.RoleARN, issued.SessionName)
+		fmt.Fprintf(u.streams.Err, "signing for %s in %s as %s", u.service, region, issued.RoleARN)
+		if issued.SessionName != "" { // an endpoint does not tell it
+			fmt.Fprintf(u.streams.Err, ", session %s", issued.SessionName)
+		}
+		fmt.Fprintln(u.streams.Err)
 	}
 	transport, err := trustingTransport()
 	if err != nil {
@@ -164,7 +168,7 @@ func (u *signedCall) send(ctx context.Context, client *api.Client, request *http
 	}
 	response, err := sender.Do(request)
 	if err != nil {
-		return &exitError{ExitUndetermined, err}
+		return unsent(request.URL.Host, err)
 	}
 	defer response.Body.Close()
 	if u.include {
@@ -181,13 +185,66 @@ func (u *signedCall) send(ctx context.Context, client *api.Client, request *http
 		}
 		fmt.Fprintln(u.streams.Out)
 	}
-	if _, err := io.Copy(u.streams.Out, response.Body); err != nil {
-		return &exitError{ExitUndetermined, fmt.Errorf("the answer ended too early: %w", err)}
+	if err := copyBody(u.streams.Out, response.Body, onTerminal(u.streams.Out)); err != nil {
+		return &exitError{ExitUndetermined, err}
 	}
 	if response.StatusCode >= http.StatusBadRequest {
 		return &exitError{ExitNo, fmt.Errorf("the answer's status is %s", response.Status)}
 	}
 	return nil
+}
+
+// unsent says why there is no answer: there were no credentials, the request cannot
+// be signed, or nobody answered.
+func unsent(host string, err error) error {
+	var refused *broker.Error
+	switch {
+	case !errors.As(err, &refused):
+		return &exitError{ExitUndetermined, fmt.Errorf("%s cannot be reached: %s", host, whyUnreachable(err))}
+	case refused.Code == broker.CodeInvalidRequest:
+		return &exitError{ExitUsage, errors.New(refused.Message)}
+	case refused.Code.Retryable():
+		return &exitError{ExitUndetermined, errors.New(refused.Message)}
+	}
+	return &exitError{ExitNo, errors.New(refused.Message)}
+}
+
+// copyBody writes an answer as it is. On a terminal the prompt, or what went wrong,
+// begins on a line of its own.
+func copyBody(out io.Writer, body io.Reader, terminal bool) error {
+	end := &lineEnd{out: out, ended: true}
+	_, err := io.Copy(end, body)
+	if terminal && !end.ended {
+		fmt.Fprintln(out)
+	}
+	if err != nil && end.err == nil { // of the network, and not of our output
+		err = fmt.Errorf("the answer ended too early: %s", whyUnreachable(err))
+	}
+	return err
+}
+
+// lineEnd remembers whether what was written ends a line.
+type lineEnd struct {
+	out   io.Writer
+	ended bool
+	err   error
+}
+
+func (l *lineEnd) Write(b []byte) (n int, err error) {
+	if len(b) > 0 {
+		l.ended = b[len(b)-1] == '\n'
+	}
+	n, l.err = l.out.Write(b)
+	return n, l.err
+}
+
+// onTerminal reports whether somebody reads what is written as it comes.
+func onTerminal(out io.Writer) bool {
+	if a, ok := out.(*attentive); ok {
+		out = a.Writer
+	}
+	file, ok := out.(*os.File)
+	return ok && terminalWidth(file) > 0
 }
 
 func onThisMachine(host string) bool {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/crossaccount/crossaccount/api"
 	"github.com/crossaccount/crossaccount/broker"
 )
 
@@ -44,7 +43,8 @@ environment, in its arguments or on disk.
 Everything else in the environment that SDKs could find credentials with is taken
 away: keys, profiles, web identities, the instance's role, the configuration files
 of AWS, and the variables of crossaccount itself. AWS_REGION is that of --region,
-else of the integration.
+else of the integration; an endpoint does not tell it, so with --endpoint it stays
+what it is.
 
 ` + whereFrom + `
 
@@ -54,24 +54,26 @@ no credentials it is not run, and the exit code is one of crossaccount's: 1 if t
 access was refused, 2 for wrong usage, 3 if trying again may help, 4 for a fault.`,
 		Example: `  crossaccount exec acme -- aws s3 ls
   crossaccount exec acme --purpose inventory --region eu-west-1 -- python3 collect.py
-  crossaccount exec acme --local -- sh -c 'aws sts get-caller-identity'`,
+  crossaccount exec acme --local -- sh -c 'aws sts get-caller-identity'
+  crossaccount exec acme --purpose inventory --endpoint unix:/run/crossaccount/credentials.sock --token-file token -- ./collect`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	u.flags(c)
+	u.endpointFlag(c)
 	c.Flags().StringVar(&region, "region", "", "AWS_REGION of the command; that of the integration if not given")
 	fixedValues(c, "region", regions...)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if c.ArgsLenAtDash() != 1 || len(args) < 2 {
 			return &exitError{ExitUsage, errNoCommand}
 		}
-		return u.run(func(ctx context.Context, client *api.Client, args []string) error {
+		return u.use(func(ctx context.Context, from issuer, args []string) error {
 			u.request.CustomerID = args[0]
-			source := newRoleSource(client, u.request, time.Now)
+			source := newRoleSource(from, u.request, time.Now)
 			issued, err := source.issued(ctx)
 			if err != nil {
 				return err
 			}
-			return u.execute(context.WithoutCancel(ctx), source, first(region, issued.Region), args[1:])
+			return u.execute(context.WithoutCancel(ctx), source, first(region, issued.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION")), args[1:])
 		})(c, args)
 	}
 	return c

@@ -18,8 +18,10 @@ func (o *operator) audit() *cobra.Command {
 		Use:   "audit CUSTOMER [ID]",
 		Short: "List who did what to an integration, newest first",
 		Long: `List the audit records of an integration, newest first: every change of its state,
-every verification, and every hand-out of credentials, with who did it. Without ID
-it is the customer's only integration that is not revoked.`,
+every verification, every session that was obtained, every hand-out of credentials
+and every token that was issued for it, with who did it. The access key joins them
+with each other and with the customer's CloudTrail. Without ID it is the customer's
+only integration that is not revoked.`,
 		Example: `  crossaccount integration audit acme
   crossaccount integration audit acme --limit 0 --json > audit.json`,
 		Args:              cobra.RangeArgs(1, 2),
@@ -64,5 +66,13 @@ it is the customer's only integration that is not revoked.`,
 }
 
 func auditLine(r crossaccount.AuditRecord) string {
-	return fmt.Sprintf("%s  %-24s %s by %s", r.Time.Format(time.RFC3339), r.Action, r.Outcome, first(r.Actor, "the service"))
+	line := fmt.Sprintf("%s  %-24s %s by %s", r.Time.Format(time.RFC3339), r.Action, r.Outcome, first(r.Actor, "the service"))
+	for _, detail := range []struct{ key, name string }{
+		{"purpose", "purpose"}, {"purposes", "purposes"}, {"access_key_id", "access key"}, {"event", "event"}, {"name", "name"}, {"token", "token"},
+	} {
+		if value := r.Details[detail.key]; value != "" {
+			line += ", " + detail.name + " " + oneLine(value)
+		}
+	}
+	return line
 }

@@ -86,6 +86,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_enable-conso
 		Args: cobra.ExactArgs(1),
 	}
 	u.flags(c)
+	u.endpointFlag(c)
 	f := c.Flags()
 	f.StringVar(&u.destination, "destination", "", "`page` of the console; its home if not given")
 	f.StringVar(&u.region, "region", "", "region the page is opened in; that of the integration if not given")
@@ -98,9 +99,9 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_enable-conso
 		if err := u.check(); err != nil {
 			return &exitError{ExitUsage, err}
 		}
-		return u.run(func(ctx context.Context, client *api.Client, args []string) error {
+		return u.use(func(ctx context.Context, from issuer, args []string) error {
 			u.request.CustomerID = args[0]
-			return u.login(ctx, client)
+			return u.login(ctx, from)
 		})(c, args)
 	}
 	return c
@@ -165,8 +166,8 @@ func (u *consoleLogin) page(partition iam.Partition, region string) (string, err
 	return base.String(), nil
 }
 
-func (u *consoleLogin) login(ctx context.Context, client *api.Client) error {
-	issued, err := client.Credentials(ctx, &u.request)
+func (u *consoleLogin) login(ctx context.Context, from issuer) error {
+	issued, err := from.Credentials(ctx, &u.request)
 	if err != nil {
 		return err
 	}

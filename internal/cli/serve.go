@@ -4,21 +4,24 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/crossaccount/crossaccount/internal/server"
 )
 
-// configFlags registers a flag for every setting of the server and returns what
-// reads the configuration with those that were given.
-func configFlags(c *cobra.Command) func() (*server.Config, error) {
+// configFlags registers flags for the server's settings with these keys, for all if
+// none is named, and returns what reads the configuration with those that were given.
+func configFlags(c *cobra.Command, keys ...string) func() (*server.Config, error) {
 	flags := c.Flags()
 	file := flags.String("config", "", "configuration `file`, JSON or YAML; "+server.ConfigFile+" if it exists")
 	for _, s := range server.Settings() {
-		if s.Flag == "" {
+		if s.Flag == "" || len(keys) > 0 && !slices.Contains(keys, s.Key) {
 			continue
 		}
 		help := s.Help
@@ -90,15 +93,32 @@ what is missing.`,
 			if config.TLSCertificateFile != "" {
 				scheme = "https"
 			}
-			url := scheme + "://" + address.String()
+			started := servedAt{scheme + "://" + address.String(), s.CredentialsEndpoint()}
 			if asJSON {
-				_ = json.NewEncoder(streams.Out).Encode(map[string]string{"url": url}) // nobody reads it
+				_ = json.NewEncoder(streams.Out).Encode(started) // nobody reads it
 				return
 			}
-			fmt.Fprintf(streams.Out, "The server is at %s\n\n  %s/connect       the customer's page\n  %s/openapi.json  the API\n  %s/readyz        whether it works\n\nInterrupt to stop.\n",
-				url, url, url, url)
+			started.print(streams.Out)
 		})
 	}
 	completeConfig(c)
 	return c
+}
+
+// servedAt is where a server is.
+type servedAt struct {
+	URL         string `json:"url"`
+	Credentials string `json:"credentials_endpoint,omitempty"` // as --endpoint takes it
+}
+
+func (at servedAt) print(w io.Writer) {
+	fmt.Fprintf(w, "The server is at %s\n\n  %s/connect       the customer's page\n  %s/openapi.json  the API\n  %s/readyz        whether it works\n", at.URL, at.URL, at.URL, at.URL)
+	switch {
+	case at.Credentials == "":
+	case strings.HasPrefix(at.Credentials, "unix:"):
+		fmt.Fprintf(w, "\nPrograms get customers' credentials at %s, with --endpoint of exec and others\nand a token of \"crossaccount token issue\".\n", at.Credentials)
+	default:
+		fmt.Fprintf(w, "\nPrograms get customers' credentials at http://%s/credentials/CUSTOMER, with a\ntoken of \"crossaccount token issue\".\n", at.Credentials)
+	}
+	fmt.Fprint(w, "\nInterrupt to stop.\n")
 }

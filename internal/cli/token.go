@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/crossaccount/crossaccount"
 	"github.com/crossaccount/crossaccount/broker"
 	"github.com/crossaccount/crossaccount/internal/server"
 )
@@ -30,9 +31,14 @@ AWS SDKs and the aws command understand:
   export AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:9911/credentials/acme/inventory
   export AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=/run/reports/token
 
+or, where the server listens on a socket,
+
+  crossaccount exec acme --purpose inventory --endpoint unix:/run/crossaccount/credentials.sock --token-file /run/reports/token -- ./collect
+
 A token is good for the customers and purposes it was issued for and ends at its
 time. Only its hash is kept, in the file of credentials_tokens; a server that runs
-learns of changes within seconds.`,
+learns of changes within seconds. Who was given a token, and when it was revoked, is
+in the audit records of the customers' integrations, in the server's database.`,
 		Example: `  crossaccount token list
   crossaccount token revoke 3f9c1a2b4d5e6f70`,
 		Args: cobra.NoArgs,
@@ -71,6 +77,13 @@ func shownOf(r broker.TokenRecord, now time.Time) shownToken {
 	return shownToken{r.ID, r.Name, r.Customers, r.Purposes, r.Integrations, r.IssuedAt, r.ExpiresAt, state}
 }
 
+// The settings of the server that tokens have to do with.
+var (
+	tokenSettings  = []string{"credentials_tokens"}
+	revokeSettings = append([]string{"database"}, tokenSettings...)
+	issueSettings  = append([]string{"credentials_listen"}, revokeSettings...)
+)
+
 // tokenProblem is an error of the registry.
 func tokenProblem(err error) error {
 	var ours *broker.Error
@@ -100,7 +113,8 @@ func newTokenIssue(streams Streams) *cobra.Command {
 		Short: "Make a token and show it once",
 		Long: `Make a token for somebody called NAME, which audit records will show, and print it.
 Nobody can get it a second time. With --out it is written to a file of mode 0600,
-which must not exist yet, and not shown.
+which must not exist yet, and not shown. What cannot be written into the audit records
+is not issued.
 
 Say with --purpose what it is for; the purposes are those of server.yaml. With
 --whole-role it may also have everything the customer's role may do.`,
@@ -108,7 +122,7 @@ Say with --purpose what it is for; the purposes are those of server.yaml. With
   crossaccount token issue migration --customer acme --whole-role --for 8h --out token`,
 		Args: cobra.ExactArgs(1),
 	}
-	read := configFlags(c)
+	read := configFlags(c, issueSettings...)
 	completeConfig(c)
 	asJSON := c.Flags().Bool("json", false, "print the result as JSON")
 	c.Flags().StringArrayVar(&template.Customers, "customer", nil, "customer whose credentials it is for; may be repeated")
@@ -134,7 +148,7 @@ Say with --purpose what it is for; the purposes are those of server.yaml. With
 		if err != nil {
 			return tokenProblem(err)
 		}
-		if err := keepToken(c.Context(), config.CredentialsTokens, record, token, out); err != nil {
+		if err := keepToken(c.Context(), config, record, token, out); err != nil {
 			return err
 		}
 		issued := issuedToken{Token: token, shownToken: shownOf(record, now)}
@@ -168,7 +182,7 @@ func checkBounds(config *server.Config, template broker.TokenRecord, whole bool)
 
 // keepToken writes the token's file first: a token that was lost is useless, but a
 // record without one only lies around.
-func keepToken(ctx context.Context, registry string, record broker.TokenRecord, token, out string) error {
+func keepToken(ctx context.Context, config *server.Config, record broker.TokenRecord, token, out string) error {
 	if out != "" {
 		file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
@@ -179,7 +193,10 @@ func keepToken(ctx context.Context, registry string, record broker.TokenRecord, 
 			return &exitError{ExitInternal, errors.Join(fmt.Errorf("--out: %w", err), os.Remove(out))}
 		}
 	}
-	err := broker.UpdateTokens(ctx, registry, func(records []broker.TokenRecord) ([]broker.TokenRecord, error) {
+	err := broker.UpdateTokens(ctx, config.CredentialsTokens, func(records []broker.TokenRecord) ([]broker.TokenRecord, error) {
+		if err := server.AuditToken(ctx, config, crossaccount.ActionTokenIssued, record); err != nil {
+			return nil, fmt.Errorf("no token was issued, because that could not be written into the audit records: %w", err)
+		}
 		return append(records, record), nil
 	})
 	if err != nil && out != "" {
@@ -190,7 +207,7 @@ func keepToken(ctx context.Context, registry string, record broker.TokenRecord, 
 
 func printIssued(streams Streams, config *server.Config, issued issuedToken, out string) {
 	where := "http://" + config.CredentialsListen
-	if config.CredentialsListen == "" || strings.HasPrefix(config.CredentialsListen, "unix:") {
+	if config.CredentialsListen == "" {
 		where = "http://127.0.0.1:PORT"
 	}
 	purpose := issued.Purposes[0]
@@ -209,15 +226,34 @@ func printIssued(streams Streams, config *server.Config, issued issuedToken, out
 	if config.CredentialsListen == "" {
 		fmt.Fprint(w, "\nThe server does not hand out credentials yet: set credentials_listen, such as 127.0.0.1:9911.")
 	}
-	fmt.Fprintf(w, "\n\n  AWS_CONTAINER_CREDENTIALS_FULL_URI=%s%s\n", where, broker.CredentialsPath(issued.Customers[0], integration, purpose))
 	if out != "" {
 		if full, err := filepath.Abs(out); err == nil {
 			out = full // the program may run in another folder
 		}
+	}
+	if strings.HasPrefix(config.CredentialsListen, "unix:") {
+		printSocketUse(w, config.CredentialsListen, issued, out)
+		return
+	}
+	fmt.Fprintf(w, "\n\n  AWS_CONTAINER_CREDENTIALS_FULL_URI=%s%s\n", where, broker.CredentialsPath(issued.Customers[0], integration, purpose))
+	if out != "" {
 		fmt.Fprintf(w, "  AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=%s\n", out)
 	} else {
 		fmt.Fprint(w, "  AWS_CONTAINER_AUTHORIZATION_TOKEN=TOKEN\n")
 	}
+}
+
+// printSocketUse says how to use a token where SDKs cannot connect: with our own
+// commands.
+func printSocketUse(w io.Writer, address string, issued issuedToken, file string) {
+	command := "crossaccount exec " + issued.Customers[0]
+	if issued.Purposes[0] != "" {
+		command += " --purpose " + issued.Purposes[0]
+	}
+	if len(issued.Integrations) > 0 {
+		command += " --integration " + issued.Integrations[0]
+	}
+	fmt.Fprintf(w, "\n\n  %s --endpoint %s --token-file %s -- COMMAND\n", command, address, first(file, "FILE"))
 }
 
 func newTokenList(streams Streams) *cobra.Command {
@@ -228,7 +264,7 @@ func newTokenList(streams Streams) *cobra.Command {
 		Example: "  crossaccount token list --json",
 		Args:    cobra.NoArgs,
 	}
-	read := configFlags(c)
+	read := configFlags(c, tokenSettings...)
 	completeConfig(c)
 	asJSON := c.Flags().Bool("json", false, "print the result as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -284,7 +320,7 @@ otherwise: only the customer can end those, by revoking the role's sessions.`,
 		Example: "  crossaccount token revoke 3f9c1a2b4d5e6f70",
 		Args:    cobra.ExactArgs(1),
 	}
-	read := configFlags(c)
+	read := configFlags(c, revokeSettings...)
 	completeConfig(c)
 	asJSON := c.Flags().Bool("json", false, "print the result as JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -292,18 +328,23 @@ otherwise: only the customer can end those, by revoking the role's sessions.`,
 		if err != nil {
 			return err
 		}
-		var shown shownToken
+		var revoked broker.TokenRecord
 		err = broker.UpdateTokens(c.Context(), config.CredentialsTokens, func(records []broker.TokenRecord) ([]broker.TokenRecord, error) {
 			i := slices.IndexFunc(records, func(r broker.TokenRecord) bool { return r.ID == args[0] })
 			if i < 0 {
 				return nil, &exitError{ExitNo, fmt.Errorf("there is no token with the id %.40q; crossaccount token list shows them", args[0])}
 			}
 			records[i].Revoked = true
-			shown = shownOf(records[i], time.Now())
+			revoked = records[i]
 			return records, nil
 		})
 		if err != nil {
 			return tokenProblem(err)
+		}
+		shown := shownOf(revoked, time.Now())
+		// Nothing may keep a token alive, so that this comes second.
+		if err := server.AuditToken(c.Context(), config, crossaccount.ActionTokenRevoked, revoked); err != nil {
+			return &exitError{ExitInternal, fmt.Errorf("the token %s of %s is revoked, but that could not be written into the audit records: %w", shown.ID, oneLine(shown.Name), err)}
 		}
 		if *asJSON {
 			return printJSON(streams.Out, shown)

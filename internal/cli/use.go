@@ -20,12 +20,18 @@ const whereFrom = `The server is that of --server or CROSSACCOUNT_SERVER, with t
 --token-file, CROSSACCOUNT_OPERATOR_TOKEN_FILE or CROSSACCOUNT_OPERATOR_TOKEN. It
 hands out credentials to operators only if its configuration has
 operator_credentials: true. With --local no server is needed: the database and the
-keys of server.yaml on this machine are used.`
+keys of server.yaml on this machine are used.
+
+With --endpoint neither of them is: the credentials endpoint of a server on this
+machine (its credentials_listen) is asked for what a token of "crossaccount token
+issue" is good for. The token is that of --token-file, or where AWS's SDKs look for
+it: AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, AWS_CONTAINER_AUTHORIZATION_TOKEN.`
 
 // A roleUser has what the commands that use a customer's role have in common.
 type roleUser struct {
 	operator
-	request api.CredentialsRequest
+	endpoint string // of credentials, instead of the server's API
+	request  api.CredentialsRequest
 }
 
 // flags registers the flags and completes the customer.
@@ -34,9 +40,20 @@ func (u *roleUser) flags(c *cobra.Command) {
 	u.connectionFlags(f)
 	f.StringVar(&u.request.IntegrationID, "integration", "", "integration of a customer that has several")
 	f.StringVar(&u.request.Purpose, "purpose", "", "`purpose` of the server's configuration, whose session policy narrows the access")
-	c.ValidArgsFunction = u.customerThenIntegration(false)
-	completeWith(c, "integration", u.integrationOfCustomer)
+	c.ValidArgsFunction = u.unlessEndpoint(u.customerThenIntegration(false))
+	completeWith(c, "integration", u.unlessEndpoint(u.integrationOfCustomer))
 	completeConfig(c)
+}
+
+// unlessEndpoint completes from a server's API only if that is what is asked: an
+// endpoint lists nobody.
+func (u *roleUser) unlessEndpoint(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if u.endpoint != "" {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return complete(c, args, typed)
+	}
 }
 
 // A roleSource keeps the credentials of one customer's role that a server gave
@@ -66,8 +83,8 @@ const (
 	askPause   = 5 * time.Second        // after a question that failed
 )
 
-func newRoleSource(client *api.Client, request api.CredentialsRequest, now func() time.Time) *roleSource {
-	return &roleSource{now: now, ask: func(ctx context.Context) (*api.Credentials, error) { return client.Credentials(ctx, &request) }}
+func newRoleSource(from issuer, request api.CredentialsRequest, now func() time.Time) *roleSource {
+	return &roleSource{now: now, ask: func(ctx context.Context) (*api.Credentials, error) { return from.Credentials(ctx, &request) }}
 }
 
 var _ broker.Source = (*roleSource)(nil)

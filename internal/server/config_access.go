@@ -21,7 +21,7 @@ import (
 var accessSettings = []Setting{
 	boolean("operator_credentials", "let operators get customers' credentials over the API, for exec, curl, login-url and credential-process; an operator token is worth every customer's access then",
 		func(c *Config) *bool { return &c.OperatorCredentials }),
-	text("credentials_listen", "", "where programs with a token get customers' credentials: 127.0.0.1:PORT for every AWS SDK, or unix:PATH for programs that speak HTTP over a socket; nowhere if empty",
+	text("credentials_listen", "", "where programs with a token get customers' credentials: 127.0.0.1:PORT for every AWS SDK, or unix:PATH for --endpoint of crossaccount exec and others; nowhere if empty",
 		func(c *Config) *string { return &c.CredentialsListen }),
 	text("credentials_tokens", "crossaccount-tokens.json", "tokens of crossaccount token; changes count within seconds",
 		func(c *Config) *string { return &c.CredentialsTokens }),

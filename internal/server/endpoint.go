@@ -82,8 +82,20 @@ func (s *Server) openEndpoint(ctx context.Context) (*credentialsEndpoint, error)
 			s.log.Error("crossaccount: the credentials endpoint stopped by itself", "error", err)
 		}
 	}()
-	s.log.Info("crossaccount: handing out credentials", "address", listener.Addr().String())
+	address := listener.Addr().String()
+	if listener.Addr().Network() == "unix" {
+		address = unixPrefix + address
+	}
+	s.credentials.Store(address)
+	s.log.Info("crossaccount: handing out credentials", "address", address)
 	return e, nil
+}
+
+// CredentialsEndpoint returns where the server that runs hands out credentials:
+// HOST:PORT or unix:PATH, or "" if it does not.
+func (s *Server) CredentialsEndpoint() string {
+	address, _ := s.credentials.Load().(string)
+	return address
 }
 
 // openTokens reads the tokens, and makes a file without any if there is none.

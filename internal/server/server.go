@@ -39,6 +39,8 @@ type Server struct {
 	client    *crossaccount.Client
 	site      *Site
 	address   atomic.Value // string: where Run listens
+
+	credentials atomic.Value // string: where credentials are handed out
 }
 
 // New opens the database and the keys, making them if there are none, and
