@@ -66,7 +66,8 @@ func (c *customerBudget) take(now int64, customer, integration string) time.Dura
 }
 
 // pace is the budget of one region. What AWS throttles is halved at most once a
-// second, and regained by a hundredth of the limit per second of success.
+// second, and regained by a hundredth of the limit per second that passed when a
+// call succeeds, also if there were none to make.
 type pace struct {
 	bucket
 	limit, current float64 // calls per second
@@ -80,15 +81,22 @@ func (p *pace) take(now int64) time.Duration {
 }
 
 func (p *pace) throttled(now int64) {
-	if now-p.changed >= int64(time.Second) || p.current == p.limit {
+	if p.settled(now) || p.current == p.limit {
 		p.current, p.changed = max(1, p.current/2), now
 	}
 }
 
 func (p *pace) succeeded(now int64) {
-	if p.current < p.limit && now-p.changed >= int64(time.Second) {
-		p.current, p.changed = min(p.limit, p.current+p.limit/100), now
+	if p.current < p.limit && p.settled(now) {
+		seconds := max(1, float64(now-p.changed)/1e9)
+		p.current, p.changed = min(p.limit, p.current+p.limit/100*seconds), now
 	}
+}
+
+// settled reports whether the last change is a second old, or of a clock that was
+// set back.
+func (p *pace) settled(now int64) bool {
+	return now-p.changed >= int64(time.Second) || now < p.changed
 }
 
 // hedgeBudget limits the second calls that are made because the first takes

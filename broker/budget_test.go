@@ -85,10 +85,24 @@ func TestPace(t *testing.T) {
 		t.Errorf("%d calls in 10 s after much throttling; want one a second", n)
 	}
 	for i := range int64(200) {
+		if i == 49 && (p.current < 88 || p.current > 92) {
+			t.Errorf("%v calls a second 90 s after the last throttling", p.current)
+		}
 		p.succeeded(100*s + i*s)
 	}
 	if p.current != 100 {
 		t.Errorf("%v calls a second after 200 s of success", p.current)
+	}
+	p.throttled(400 * s)
+	p.succeeded(500 * s) // nothing was called in between
+	if p.current != 100 {
+		t.Errorf("%v calls a second 100 s after a throttling", p.current)
+	}
+	p.throttled(600 * s)
+	p.throttled(300 * s) // the clock was set back
+	p.succeeded(100 * s) // and again
+	if p.current != 26 {
+		t.Errorf("%v calls a second after the clock was set back", p.current)
 	}
 	p.take(1000 * s)
 	if wait := p.take(900 * s); wait > time.Second { // the clock was set back
