@@ -10,11 +10,23 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"time"
 )
 
 // tlsLife is how long the certificates of [NewTLS] are valid.
 const tlsLife = 30 * 24 * time.Hour
+
+// Protocols returns what an [http.Server] that serves a sandbox should speak: all
+// that AWS does. Some clients speak HTTP/2 only, such as that of the SDK for
+// JavaScript for Kinesis, and without TLS a server has to be told.
+func Protocols() *http.Protocols {
+	p := &http.Protocols{}
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
 
 // NewTLS returns what a server needs to serve a sandbox over HTTPS on the
 // loopback interface, under localhost, 127.0.0.1 and ::1. Calls that arrive over
@@ -55,6 +67,7 @@ func NewTLS(now time.Time, random io.Reader) (config *tls.Config, authority []by
 	config = &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}},
 		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"h2", "http/1.1"},
 	}
 	return config, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER}), nil
 }

@@ -105,7 +105,9 @@ func (b *Sandbox) Assume(caller aws.Config, roleARN string, options ...func(*sts
 // Serve serves the sandbox over HTTP on the loopback interface until the test
 // ends, and returns its URL: the AWS_ENDPOINT_URL of other programs.
 func (b *Sandbox) Serve() string {
-	server := httptest.NewServer(b)
+	server := httptest.NewUnstartedServer(b)
+	server.Config.Protocols = sandbox.Protocols()
+	server.Start()
 	b.t.Cleanup(server.Close)
 	return server.URL
 }
@@ -123,7 +125,7 @@ func (b *Sandbox) ServeTLS() (url, caFile string) {
 		b.t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(b)
-	server.TLS = config
+	server.TLS, server.Config.Protocols = config, sandbox.Protocols()
 	server.StartTLS()
 	b.t.Cleanup(server.Close)
 	return server.URL, caFile

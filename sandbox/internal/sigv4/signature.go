@@ -192,7 +192,7 @@ func (s *Signature) parseFields(credential, signedHeaders, signature string) err
 		return fail(Malformed, "there are more than 100 signed headers")
 	}
 	for i, name := range s.SignedHeaders {
-		if !headerPattern.MatchString(name) {
+		if !headerPattern.MatchString(name) && name != authority {
 			return fail(Malformed, "the signed header %s is not a lower-case header name", clip(name))
 		}
 		if i > 0 && s.SignedHeaders[i-1] >= name {
@@ -243,10 +243,17 @@ func (s *Signature) checkTime(now time.Time) error {
 	return nil
 }
 
+// authority is what HTTP/2 has in place of the header Host. The SDK for JavaScript
+// signs it under this name in clients that speak HTTP/2, such as that of Kinesis.
+//
+// https://datatracker.ietf.org/doc/html/rfc9113#section-8.3.1
+const authority = ":authority"
+
 // checkHeaders demands that host, and every x-amz- header that is present, is
 // signed: otherwise somebody could add one to a captured request.
 func (s *Signature) checkHeaders(r *http.Request) error {
-	if !slices.Contains(s.SignedHeaders, "host") {
+	named := slices.Contains(s.SignedHeaders, "host") || r.ProtoMajor >= 2 && slices.Contains(s.SignedHeaders, authority)
+	if !named {
 		return &Error{Reason: Unsigned, Detail: "'Host' must be a 'SignedHeader' in the AWS Authorization", Headers: []string{"host"}}
 	}
 	var missing []string

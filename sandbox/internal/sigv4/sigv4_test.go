@@ -3,6 +3,7 @@ package sigv4_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -369,4 +370,53 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("a made-up signature was accepted: %v", err)
 		}
 	})
+}
+
+// The SDK for JavaScript signs :authority where it speaks HTTP/2. It is the host
+// under another name, and means nothing over HTTP/1.
+func TestAuthorityIsTheHostOfHTTP2(t *testing.T) {
+	signed := func(names string, values ...string) *http.Request {
+		headers := strings.Split(names, ";")
+		canonical := "POST\n/\n\n"
+		for i, name := range headers {
+			canonical += name + ":" + values[i] + "\n"
+		}
+		canonical += "\n" + names + "\n" + emptyHash
+		mac := func(key []byte, data string) []byte {
+			h := hmac.New(sha256.New, key)
+			h.Write([]byte(data))
+			return h.Sum(nil)
+		}
+		const scope = "20261121/us-east-1/kinesis/aws4_request"
+		key := []byte("AWS4" + exampleSecret)
+		for part := range strings.SplitSeq(scope, "/") {
+			key = mac(key, part)
+		}
+		sum := sha256.Sum256([]byte(canonical))
+		signature := mac(key, "AWS4-HMAC-SHA256\n20261121T120000Z\n"+scope+"\n"+hex.EncodeToString(sum[:]))
+		r := httptest.NewRequest("POST", "/", nil)
+		r.Host = "127.0.0.1:4566"
+		r.Header.Set("X-Amz-Date", "20261121T120000Z")
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+exampleKey+"/"+scope+", SignedHeaders="+names+", Signature="+hex.EncodeToString(signature))
+		return r
+	}
+	const date = "20261121T120000Z"
+	for _, test := range []struct {
+		name    string
+		request *http.Request
+		major   int
+		want    sigv4.Reason
+	}{
+		{"the authority", signed(":authority;x-amz-date", "127.0.0.1:4566", date), 2, 0},
+		{"authority and host", signed(":authority;host;x-amz-date", "127.0.0.1:4566", "127.0.0.1:4566", date), 2, 0},
+		{"another authority", signed(":authority;x-amz-date", "127.0.0.1:4567", date), 2, sigv4.Mismatch},
+		{"HTTP/1", signed(":authority;x-amz-date", "127.0.0.1:4566", date), 1, sigv4.Unsigned},
+		{"another pseudo-header", signed(":authority;:path;x-amz-date", "127.0.0.1:4566", "/", date), 2, sigv4.Malformed},
+		{"neither", signed("x-amz-date", date), 2, sigv4.Unsigned},
+	} {
+		test.request.ProtoMajor = test.major
+		if _, _, err := verify(test.request, signedAt); reasonOf(err) != test.want || (err == nil) != (test.want == 0) {
+			t.Errorf("%s: %v, want %v", test.name, err, test.want)
+		}
+	}
 }
