@@ -119,3 +119,25 @@ func TestCustomerBudgetForgets(t *testing.T) {
 		t.Errorf("%d buckets are kept that must be full", n)
 	}
 }
+
+// What an integration used up is known for as long as it matters, also if others
+// call in between.
+func TestCustomerBudgetRemembers(t *testing.T) {
+	const second = int64(time.Second)
+	c := newCustomerBudget(Rate{Burst: 5, Every: time.Second})
+	take := func(now int64, customer string) (n int) {
+		for c.take(now, customer, "") == 0 {
+			n++
+		}
+		return n
+	}
+	for _, test := range []struct {
+		now  int64 // tenths of a second
+		who  string
+		want int
+	}{{0, "a", 5}, {11, "b", 5}, {22, "c", 5}, {23, "a", 2}, {44, "b", 3}, {59, "d", 5}, {60, "a", 4}, {61, "c", 3}, {10, "c", 0}, {400, "a", 5}} {
+		if n := take(test.now*second/10, test.who); n != test.want {
+			t.Errorf("%s gets %d calls after %v s, want %d", test.who, n, float64(test.now)/10, test.want)
+		}
+	}
+}
