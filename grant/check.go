@@ -89,9 +89,15 @@ func (p *Plan) CheckEach(visit func(Asked)) (*Report, error) {
 
 // checking compiles the policies of a plan, ready to be asked.
 func (p *Plan) checking() (*checking, error) {
+	c := p.newChecking()
+	return c, c.compile()
+}
+
+// newChecking is checking before the policies are compiled.
+func (p *Plan) newChecking() *checking {
 	c := &checking{plan: p, report: &Report{}, samples: map[string]string{}, policies: map[string]*eval.Policy{}, identity: map[string][]*eval.Policy{}, actions: map[string]string{}}
 	c.collectSamples()
-	return c, c.compile()
+	return c
 }
 
 type checking struct {

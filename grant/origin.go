@@ -1,7 +1,9 @@
 package grant
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
@@ -113,4 +115,47 @@ func (s *Stack) shown(args []string) []string {
 		}))
 	}
 	return out
+}
+
+// An elsewhere is a resource whose id is only known when the plan is deployed.
+type elsewhere struct {
+	name, origin string
+	policy       bool // it has one, which the plan replaces
+}
+
+// identify gives resources with id_from the ids that are known now. What is left
+// is returned by the ids that stand for them.
+func (c *checking) identify(ids map[string]string) (map[string]elsewhere, error) {
+	left, used, policies := map[string]elsewhere{}, map[string]bool{}, map[string]bool{}
+	for _, e := range c.plan.edges {
+		for _, i := range []*instance{e.resource, e.resource.key} {
+			if i != nil && i.kind.policy != nil {
+				policies["from:"+i.name+"/"+i.stage] = true
+			}
+		}
+	}
+	var known []string
+	for id := range c.plan.found {
+		resource, stage, _ := strings.Cut(strings.TrimPrefix(id, "from:"), "/")
+		known = append(known, resource+"."+stage)
+		given := false
+		for _, name := range []string{resource + "." + stage, resource} {
+			if value, ok := ids[name]; ok {
+				used[name] = true
+				if !given {
+					c.samples[id], given = value[strings.LastIndexAny(value, ":/")+1:], true
+				}
+			}
+		}
+		if in := c.plan.found[id]; !given {
+			left[c.samples[id]] = elsewhere{resource + "." + stage, in.origin(), policies[id]}
+		}
+	}
+	for _, name := range sortedKeys(ids) {
+		if !used[name] {
+			slices.Sort(known)
+			return nil, fmt.Errorf("no resource %q has id_from in the manifest; those that have are: %s", name, cmp.Or(strings.Join(known, ", "), "none"))
+		}
+	}
+	return left, nil
 }

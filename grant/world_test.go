@@ -62,7 +62,7 @@ func TestWorldWithoutLimits(t *testing.T) {
 			p := compile(t, read(t, file), grant.CloudFormation)
 			before := worldOf(t, p)
 			text, _ := json.Marshal(before)
-			r, err := p.CheckWorld(before)
+			r, err := p.CheckWorld(before, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +135,7 @@ func inWorld(t *testing.T, manifest string, fill map[string]string) *grant.World
 	if err != nil {
 		t.Fatal(err, text)
 	}
-	r, err := compile(t, []byte(manifest), grant.CloudFormation).CheckWorld(s)
+	r, err := compile(t, []byte(manifest), grant.CloudFormation).CheckWorld(s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,12 +93,23 @@ type Removed struct {
 // Requests are taken to be made with TLS and, where a grant does not name VPC
 // endpoints, to come from anywhere: a policy that asks for an address or an
 // endpoint leaves them undetermined.
-func (p *Plan) CheckWorld(s *world.Snapshot) (*WorldReport, error) {
-	c, err := p.checking()
+//
+// What a manifest gives by id_from is only known when the plan is deployed. ids
+// says it here, by resource and stage ("orders-api.prod") or resource alone; it
+// may be nil, and then a request is undetermined if the world has a policy that
+// the resource could have already. A name in it that is none of a resource with id_from is an
+// error.
+func (p *Plan) CheckWorld(s *world.Snapshot, ids map[string]string) (*WorldReport, error) {
+	c := p.newChecking()
+	unknown, err := c.identify(ids)
 	if err != nil {
 		return nil, err
 	}
+	if err := c.compile(); err != nil {
+		return nil, err
+	}
 	o := newOverlay(c, s)
+	o.unknown = unknown
 	after, err := o.snapshot()
 	if err != nil {
 		return nil, err
@@ -206,12 +217,22 @@ func (x *worldCheck) decide(asked world.Question, grant, stage, callerAccount, o
 	verdict := answer.Verdict()
 	var hangs []string
 	if verdict == eval.Allowed || verdict == eval.Depends {
-		hangs = x.unknown(asked, callerAccount, owner)
+		hangs = x.missing(asked, callerAccount, owner)
 	}
 	if verdict == eval.Depends {
 		for _, r := range answer.Requirements() {
 			hangs = append(hangs, r.String())
 		}
+	}
+	if verdict == eval.Allowed {
+		for _, sample := range sortedKeys(x.unknown) {
+			if at := strings.Index(asked.Resource, sample); at >= 0 && x.unknown[sample].policy && x.policyLike(asked.Resource[:at]+"*") {
+				hangs = append(hangs, fmt.Sprintf("the policy that %s has already, which deploying replaces, must not deny it", asked.Resource))
+			}
+		}
+	}
+	for n := range hangs {
+		hangs[n] = x.withoutSample(hangs[n])
 	}
 	key := grant + "\x00" + stage + "\x00" + asked.Principal + "\x00"
 	switch {
@@ -243,9 +264,25 @@ func (x *worldCheck) decide(asked world.Question, grant, stage, callerAccount, o
 	return nil
 }
 
-// unknown says why even an answer that is allowed is not known: adding the
+// policyLike reports whether the world has the policy of a resource that could
+// be meant.
+func (x *worldCheck) policyLike(pattern string) bool {
+	return slices.ContainsFunc(x.before.Resources, func(r world.Resource) bool { return r.Policy != nil && iam.MatchWildcard(pattern, r.ARN) })
+}
+
+// withoutSample says what is not known in the place of an id that was made up.
+func (x *worldCheck) withoutSample(text string) string {
+	for sample, f := range x.unknown {
+		if strings.Contains(text, sample) {
+			text = fmt.Sprintf("%s; its id is %s, and --value %s=ID gives it here", strings.ReplaceAll(text, sample, "<id>"), f.origin, f.name)
+		}
+	}
+	return text
+}
+
+// missing says why even an answer that is allowed is not known: adding the
 // compiled policies to the world made accounts and roles known that are not.
-func (x *worldCheck) unknown(asked world.Question, callerAccount, owner string) []string {
+func (x *worldCheck) missing(asked world.Question, callerAccount, owner string) []string {
 	var out []string
 	role, _ := iam.ParseRoleARN(asked.Principal)
 	for _, id := range []string{cmp.Or(string(role.Account), callerAccount), owner} {

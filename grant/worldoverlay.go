@@ -21,6 +21,7 @@ type overlay struct {
 	merged    map[string]*blend // :: ARN of a resource whose policy exists
 	removed   []Removed
 	assumed   []string
+	unknown   map[string]elsewhere // :: an id that was made up → what it stands for
 }
 
 // A blend is the compiled policy of a resource followed by statements of the one
@@ -67,7 +68,7 @@ func (o *overlay) resources(patch *world.Snapshot) error {
 	listed := map[string]bool{}
 	var err error
 	add := func(i *instance) {
-		if i == nil || i.kind.name == "role" || !i.created() {
+		if i == nil || i.kind.name == "role" || !i.created() && i.kind.policy != nil {
 			return // what exists is in the world, or unknown
 		}
 		r := world.Resource{ARN: o.actual(o.c.concrete(i.arn)), Account: iam.AccountID(i.site.ID)}

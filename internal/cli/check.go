@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -13,6 +14,7 @@ import (
 func newCheck(streams Streams) *cobra.Command {
 	var asJSON bool
 	var worldFile string
+	var values []string
 	c := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Show that an access manifest gives what it says, and nothing beside it",
@@ -29,14 +31,22 @@ statements in the policies of resources. A grant that they block is named with
 the statement that blocks it. Deny statements that deploying would remove from
 the policy of a resource are named too: keep them with "keep" in the manifest.
 
+Ids that the manifest finds elsewhere (id_from) are known when the plan is
+deployed. --value gives them for --world; without it, a grant on such a resource is
+undetermined where the world has a policy that the resource could have already.
+
 Exit code 0 if all of this is so, 1 if not, and 3 if it is so as far as the world
 says, but something that matters is not in it. Warnings of the linter are shown
 and do not count.`,
 		Example: `  crossaccount check
   crossaccount check access.yaml --json
-  crossaccount check --world world.json`,
+  crossaccount check --world world.json
+  crossaccount check --world world.json --value orders-api.prod=a1b2c3d4e5`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if len(values) > 0 && worldFile == "" {
+				return &exitError{ExitUsage, errors.New("--value is for --world: without one, ids do not matter")}
+			}
 			plan, err := compileManifest(streams, manifestArgument(args), grant.CloudFormation)
 			if err != nil {
 				return err
@@ -47,7 +57,7 @@ and do not count.`,
 			}
 			out := checkOutput{Report: report}
 			if worldFile != "" {
-				if out.World, err = checkWorld(streams, plan, worldFile); err != nil {
+				if out.World, err = checkWorld(streams, plan, worldFile, values); err != nil {
 					return err
 				}
 			}
@@ -72,6 +82,7 @@ and do not count.`,
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().StringVar(&worldFile, "world", "", "snapshot `file` of what exists already, see crossaccount world --help")
+	c.Flags().StringArrayVar(&values, "value", nil, "the id of a resource with id_from, as `RESOURCE[.STAGE]=ID`")
 	completeFlag(c, "world", func(string) ([]string, cobra.ShellCompDirective) {
 		return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
 	})
@@ -86,12 +97,20 @@ type checkOutput struct {
 
 // checkWorld asks whether what exists lets the plan work, and finds the lines of
 // the statements it names.
-func checkWorld(streams Streams, plan *grant.Plan, name string) (*grant.WorldReport, error) {
+func checkWorld(streams Streams, plan *grant.Plan, name string, values []string) (*grant.WorldReport, error) {
+	ids := map[string]string{}
+	for _, v := range values {
+		resource, id, ok := strings.Cut(v, "=")
+		if !ok || resource == "" || id == "" {
+			return nil, &exitError{ExitUsage, fmt.Errorf("--value %s: must be RESOURCE=ID or RESOURCE.STAGE=ID", v)}
+		}
+		ids[resource] = id
+	}
 	snapshot, data, err := readWorld(name, streams)
 	if err != nil {
 		return nil, &exitError{ExitUsage, err}
 	}
-	report, err := plan.CheckWorld(snapshot)
+	report, err := plan.CheckWorld(snapshot, ids)
 	if err != nil {
 		return nil, &exitError{ExitUsage, fmt.Errorf("%s: %w", name, err)}
 	}
