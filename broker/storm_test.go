@@ -27,11 +27,7 @@ func through(customer string, i int) broker.Request {
 }
 
 // mindful observes, and uses what it observes, as it may.
-type mindful struct {
-	recorder
-	broker  *broker.Broker
-	handles *sync.Map // :: name → handle
-}
+type mindful struct{ broker *broker.Broker }
 
 func (m *mindful) Issued(ctx context.Context, i broker.Issuance) error {
 	if h, ok := m.broker.Lookup(i.Key); ok {
