@@ -54,7 +54,7 @@ func codeArtifactRepository() *kind {
 				return []string{"aws", "codeartifact", "delete-repository-permissions-policy", "--domain", i.decl.Domain, "--domain-owner", i.site.ID, "--repository", i.physical}
 			},
 		},
-		create: &createType{cloudFormation: "AWS::CodeArtifact::Repository", nameProperty: "RepositoryName", arnAttribute: "Ref", also: inDomain},
+		create: &createType{cloudFormation: "AWS::CodeArtifact::Repository", nameProperty: "RepositoryName", arnAttribute: "Ref", policies: []string{"PermissionsPolicyDocument"}, also: inDomain},
 		caveats: []string{
 			"A repository is created in a domain that exists. Deleting its stack deletes its packages.",
 			"A token lasts up to 12 hours, longer than the session it was asked for with.",

@@ -212,6 +212,7 @@ func (b *builder) createResource(i *instance, e *edge) {
 		t.encrypt(g, i.key.arnInStack())
 	}
 	b.checkTags(i)
+	b.checkOwnPolicy(i)
 	if !hasKey(g.Properties, "Tags") {
 		i.tags = b.tags(b.ownerOf(i), i.app, i.stage, nil)
 		g.Properties.Add("Tags", tagList(i.tags))
@@ -223,12 +224,32 @@ func (b *builder) createResource(i *instance, e *edge) {
 	b.createParts(i, e)
 }
 
+// checkOwnPolicy reports policies among the properties that create a resource:
+// the plan writes the policy, and nobody would see what another one allows.
+func (b *builder) checkOwnPolicy(i *instance) {
+	for _, path := range i.kind.create.policies {
+		o := i.decl.Create
+		for steps := strings.Split(path, "."); ; steps = steps[1:] {
+			if len(steps) == 1 {
+				if hasKey(o, steps[0]) {
+					b.report(b.m.problem(RuleCollision, i.path+".create."+path, "write statements that must stay under keep", "the plan writes the policy of the resource"))
+				}
+				break
+			}
+			o = member(o, steps[0])
+		}
+	}
+}
+
 // checkTags reports tags of the manifest that AWS would refuse.
 func (b *builder) checkTags(i *instance) {
 	for _, member := range i.decl.Create {
-		tags, _ := member.Value.([]any)
 		if member.Key != "Tags" {
 			continue
+		}
+		tags, isList := member.Value.([]any)
+		if !isList {
+			b.report(b.m.problem(RuleType, i.path+".create.Tags", "write [{Key: team, Value: shop}]", "tags are a list of keys with values"))
 		}
 		for n, tag := range tags {
 			o, _ := tag.(template.Object)
@@ -322,6 +343,7 @@ func (b *builder) finish() {
 			}
 		}
 	}
+	b.checkRoleNames()
 	for _, key := range b.roleOrder {
 		b.finishRole(b.roles[key])
 	}

@@ -80,7 +80,7 @@ func dynamoTable() *kind {
 				return []string{"aws", "dynamodb", "delete-resource-policy", "--resource-arn", i.partARN(part)}
 			},
 		},
-		create: &createType{cloudFormation: "AWS::DynamoDB::Table", nameProperty: "TableName", keyProperty: "SSESpecification.KMSMasterKeyId", keyNeeds: template.Object{{Key: "SSESpecification.SSEEnabled", Value: true}, {Key: "SSESpecification.SSEType", Value: "KMS"}}, arnAttribute: "Arn"},
+		create: &createType{cloudFormation: "AWS::DynamoDB::Table", nameProperty: "TableName", keyProperty: "SSESpecification.KMSMasterKeyId", keyNeeds: template.Object{{Key: "SSESpecification.SSEEnabled", Value: true}, {Key: "SSESpecification.SSEType", Value: "KMS"}}, arnAttribute: "Arn", policies: []string{"ResourcePolicy", "StreamSpecification.ResourcePolicy"}},
 		caveats: []string{
 			"Consumers pass the table's ARN as TableName.",
 			"Queries of an index need the index in only.indexes: its ARN is another resource, but its rights are in the table's policy.",

@@ -35,7 +35,7 @@ func ecrRepository() *kind {
 				return []string{"aws", "ecr", "delete-repository-policy", "--registry-id", i.site.ID, "--repository-name", i.physical}
 			},
 		},
-		create: &createType{cloudFormation: "AWS::ECR::Repository", nameProperty: "RepositoryName", arnAttribute: "Arn"},
+		create: &createType{cloudFormation: "AWS::ECR::Repository", nameProperty: "RepositoryName", arnAttribute: "Arn", policies: []string{"RepositoryPolicyText"}},
 		caveats: []string{
 			"The token for docker login comes from the consumer's own account: GetAuthorizationToken cannot be granted by a repository.",
 			"Functions that run an image of another account need a statement for lambda.amazonaws.com as well; put it in keep.",

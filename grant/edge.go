@@ -317,10 +317,8 @@ func (x *expander) identify(i *instance) bool {
 		}
 		return s
 	}
+	defer x.checkStream(i)
 	i.physical, i.id, i.stream = text("name", i.decl.Name), text("id", i.decl.ID), text("stream", i.decl.Stream)
-	if arn, err := iam.ParseARN(i.stream); err == nil && arn.Account != i.site.ID {
-		x.report(x.m.problem("GX-R04", i.path+".stream", "give the ARN of this stage's stream", "the stream belongs to the account %s, but stage %q of %q is the account %s", arn.Account, i.stage, i.app, i.site.ID))
-	}
 	if s := text("arn", i.decl.ARN); s != "" {
 		return x.fromARN(i, s)
 	}
@@ -354,6 +352,19 @@ func (x *expander) identify(i *instance) bool {
 	return true
 }
 
+// checkStream reports the ARN of a stream that is not the table's: its policy
+// would open another table.
+func (x *expander) checkStream(i *instance) {
+	if i.stream == "" || i.arn == "" || strings.HasPrefix(i.stream, i.arn+"/stream/") {
+		return
+	}
+	at := i.path + ".stream"
+	if _, ok := i.decl.Stream[i.stage]; ok {
+		at += "." + i.stage
+	}
+	x.report(x.m.problem("GX-R04", at, "give the ARN of this stage's stream, which begins with "+i.arn+"/stream/", "the stream %s is not that of the table %q in %s", clip(i.stream), i.name, i.stage))
+}
+
 // fromARN takes an instance's names from its ARN, which must be in the account
 // of the stage.
 func (x *expander) fromARN(i *instance, s string) bool {
@@ -380,7 +391,7 @@ func (x *expander) fromARN(i *instance, s string) bool {
 	if cut := strings.LastIndexAny(arn.Resource, "/:"); cut >= 0 {
 		i.physical = arn.Resource[cut+1:]
 	}
-	if i.kind.name == "ecr-repository" || i.kind.name == "secret" {
+	if i.kind.name == "ecr-repository" || i.kind.name == "secret" || i.kind.name == "event-bus" {
 		_, i.physical, _ = strings.Cut(arn.Resource, arn.Resource[strings.IndexAny(arn.Resource, "/:"):][:1])
 	}
 	if i.kind.needsID {
@@ -390,7 +401,16 @@ func (x *expander) fromARN(i *instance, s string) bool {
 		}
 		i.physical = ""
 	}
-	return x.checkName(i, at)
+	if !x.checkName(i, at) {
+		return false
+	}
+	if i.kind.name != "secret" && i.kind.name != "role" && i.kind.arn(i) != s {
+		shape := *i
+		shape.physical, shape.id = "NAME", "ID"
+		x.report(x.m.problem("GX-R04", at, "give the ARN of the resource itself; parts of it go to only", "%q is not the ARN of %s, which looks like %s", clip(s), i.kind.one(), i.kind.arn(&shape)))
+		return false
+	}
+	return true
 }
 
 // readsStream reports whether a grant is about the stream of a table.

@@ -33,7 +33,7 @@ func eventBus() *kind {
 				return template.Block{Type: "aws_cloudwatch_event_bus_policy", Arguments: template.Object{{Key: "event_bus_name", Value: i.physical}, {Key: "policy", Value: p}}}
 			},
 		},
-		create: &createType{cloudFormation: "AWS::Events::EventBus", nameProperty: "Name", arnAttribute: "Arn"},
+		create: &createType{cloudFormation: "AWS::Events::EventBus", nameProperty: "Name", arnAttribute: "Arn", policies: []string{"Policy"}},
 		caveats: []string{
 			"Whoever puts the event pays for it.",
 			"In Terraform the policy of a bus is one document and replaces what is there; in CloudFormation each statement is a resource.",

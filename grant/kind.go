@@ -135,6 +135,7 @@ type createType struct {
 	arnAttribute string // "Ref", or the attribute of Fn::GetAtt
 	idAttribute  string
 	fixed        template.Object // properties that it always has
+	policies     []string        // properties that hold policies, with dots for nesting
 	// also makes what the resource needs besides, when its policy is known.
 	also func(b *builder, i *instance, g *template.Generic) []*unit
 }

@@ -41,7 +41,7 @@ func kmsKey() *kind {
 				}}
 			},
 		},
-		create: &createType{cloudFormation: "AWS::KMS::Key", arnAttribute: "Arn", idAttribute: "Ref", fixed: template.Object{{Key: "EnableKeyRotation", Value: true}}},
+		create: &createType{cloudFormation: "AWS::KMS::Key", arnAttribute: "Arn", idAttribute: "Ref", policies: []string{"KeyPolicy"}, fixed: template.Object{{Key: "EnableKeyRotation", Value: true}}},
 		caveats: []string{
 			"Aliases do not work across accounts: consumers use the key's ARN.",
 			"Keys that AWS manages (alias/aws/…) have policies nobody can change, so what they encrypt cannot be shared.",

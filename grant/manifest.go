@@ -60,7 +60,7 @@ type Consumer struct {
 // A Role is an IAM role of a consumer.
 type Role struct {
 	Name           string          `key:"name,required" doc:"The name; may contain placeholders." pattern:"[A-Za-z0-9_+=,.@{}-]+"`
-	Path           string          `key:"path" doc:"The path, beginning and ending with a slash. Default: /." pattern:"/|/[!-~]*/"`
+	Path           string          `key:"path" doc:"The path, beginning and ending with a slash. Default: /." pattern:"/|/[!-)+->@-~]+/"`
 	Create         string          `key:"create" doc:"The AWS service that uses the role, such as lambda.amazonaws.com: the role is then created with a trust policy for that service. Without it the role must exist." pattern:"[a-z0-9.-]+\\.amazonaws\\.com"`
 	Policies       []string        `key:"policies" doc:"ARNs of managed policies that a created role gets, such as those of AWS for Lambda functions." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
 	Permissions    []Permission    `key:"permissions" doc:"What the role may do besides, in its own account."`
@@ -103,7 +103,7 @@ type Resource struct {
 	Stream      ByStage           `key:"stream" doc:"Tables: the ARN of the table's stream, for access stream through a policy. Without it that access goes through a role."`
 	CORS        bool              `key:"cors" doc:"REST APIs: lets browsers send preflight requests, which have no credentials."`
 	Permissions []Permission      `key:"permissions" doc:"Roles: what the role may do."`
-	Path        string            `key:"path" doc:"Roles: the role's path. Default: /." pattern:"/|/[!-~]*/"`
+	Path        string            `key:"path" doc:"Roles: the role's path. Default: /." pattern:"/|/[!-)+->@-~]+/"`
 	Boundary    string            `key:"boundary" doc:"Roles: the ARN of the permissions boundary." pattern:"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+"`
 	MaxSession  int               `key:"max_session" doc:"Roles: the longest session in seconds, 3600 to 43200. Sessions of roles that are assumed by other roles last 3600 at most."`
 	Owner       string            `key:"owner" doc:"Becomes the tag owner. Default: the app's."`

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -22,6 +23,7 @@ import (
 const (
 	maxManifestSize  = 16 << 20  // bytes
 	maxManifestNodes = 2_000_000 // with aliases followed
+	maxPlacedNodes   = 200_000   // up to here places in free content are kept
 	maxDepth         = 64
 )
 
@@ -366,13 +368,20 @@ func (r *reader) scalar(n *yaml.Node, path string, v reflect.Value, t tag) {
 			return
 		}
 		if strings.ContainsFunc(n.Value, func(c rune) bool {
-			return c < ' ' || c == 0x7f || c == 0xFFFD || c >= 0xE000 && c <= 0xF8FF || c >= 0xF0000
+			return c < ' ' || c >= 0x7f && c < 0xA0 || hidden(c) || c == 0x2028 || c == 0x2029 || c == 0xFFFD || c >= 0xE000 && c <= 0xF8FF || c >= 0xF0000
 		}) {
-			r.problem(at, RuleValue, path, "write it on one line, in printable characters", "contains a control character")
+			r.problem(at, RuleValue, path, "write it on one line, in printable characters", "contains a control character, which may not be visible")
 			return
 		}
 	}
 	r.allowed(at, n.Value, path, t)
+}
+
+// hidden reports whether a character is not seen and can change how others look,
+// such as those that turn the direction of a text. Two of that class are part of
+// words in some languages, and one is for hyphenation.
+func hidden(c rune) bool {
+	return unicode.Is(unicode.Cf, c) && c != 0x200C && c != 0x200D && c != 0xAD
 }
 
 // allowed checks a scalar against the pattern and the list of its field.
@@ -398,6 +407,9 @@ func (r *reader) free(n *yaml.Node, path string) any {
 		return nil
 	}
 	defer r.leave()
+	if r.nodes < maxPlacedNodes {
+		r.positions[path] = at
+	}
 	switch n.Kind {
 	case yaml.AliasNode:
 		return r.free(n.Alias, path)

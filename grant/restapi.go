@@ -46,7 +46,8 @@ func restAPI() *kind {
 	}
 	k.create = &createType{
 		cloudFormation: "AWS::ApiGateway::RestApi", nameProperty: "Name", idAttribute: "Ref",
-		also: deployAPI,
+		policies: []string{"Policy", "Body.x-amazon-apigateway-policy"},
+		also:     deployAPI,
 	}
 	k.caveats = append([]string{
 		"The policy takes effect with a new deployment of the API's stage; the plan makes one whenever the policy changes.",
@@ -234,19 +235,19 @@ func checkMethods(b *builder, i *instance) {
 	}
 }
 
+// requires reports whether an operation has IAM authorization. A requirement that
+// is empty would let callers in without it.
 func requires(operation template.Object, signed map[string]bool) bool {
-	for _, m := range operation {
-		list, ok := m.Value.([]any)
-		if m.Key != "security" || !ok {
-			continue
+	list, _ := property(operation, "security").([]any)
+	found := false
+	for _, e := range list {
+		o, ok := e.(template.Object)
+		if !ok || len(o) == 0 {
+			return false
 		}
-		for _, e := range list {
-			if o, ok := e.(template.Object); ok && len(o) > 0 && signed[o[0].Key] {
-				return true
-			}
-		}
+		found = found || slices.ContainsFunc(o, func(m template.Member) bool { return signed[m.Key] })
 	}
-	return false
+	return found
 }
 
 // member returns an object that is a member of another, or nil.

@@ -112,6 +112,22 @@ func (b *builder) declaredRoles(x *expander) {
 	}
 }
 
+// checkRoleNames reports roles that are one to IAM, which ignores case and paths:
+// those of consumers, of grants, and those that the manifest declares.
+//
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html#reference_iam-quotas-names
+func (b *builder) checkRoleNames() {
+	seen := map[string]*roleUnit{}
+	for _, key := range b.roleOrder {
+		r := b.roles[key]
+		name := r.site.ID + "/" + strings.ToLower(r.name)
+		if other, ok := seen[name]; ok && (r.declared == nil || other.declared == nil) { // else reported
+			b.report(b.m.problem(RuleCollision, r.path, "choose another name", "the role %q, which the grants %s use, and the role %q, which %s use, are the same to IAM: account %s has one role of that name", other.name, few(other.grants), r.name, few(r.grants), r.site.ID))
+		}
+		seen[name] = r
+	}
+}
+
 // consumerRole notes the role of the consumer, and creates it if it is to be.
 func (b *builder) consumerRole(e *edge) {
 	p := e.principal
