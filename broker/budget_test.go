@@ -45,6 +45,22 @@ func TestBreaker(t *testing.T) {
 	for i := range 20 {
 		try(now+int64(i), i%2 == 0)
 	}
+	r := region{breaker: breaker{open: true, openFor: 8 * time.Second, openUntil: 8 * s}}
+	for _, test := range []struct {
+		now  int64
+		want time.Duration
+	}{{0, 8 * time.Second}, {3 * s, 5 * time.Second}, {8 * s, 0}, {-3600 * s, 0}} {
+		if got := r.readyIn(test.now); got != test.want {
+			t.Errorf("ready in %s after %d s, want %s", got, test.now/s, test.want)
+		}
+	}
+	r.acquire(8 * s)
+	if got := r.readyIn(8 * s); got != attemptTime {
+		t.Errorf("ready in %s while a call tries it, want %s", got, attemptTime)
+	}
+	if got := r.readyIn(14 * s); got != 0 {
+		t.Errorf("ready in %s after a call that tried it was lost", got)
+	}
 	if b.open {
 		t.Error("open with half of the calls failing")
 	}

@@ -236,6 +236,35 @@ func TestEndpointPrefersLastingCredentials(t *testing.T) {
 	}
 }
 
+// A once source may be asked once.
+type once struct {
+	*constant
+	asked int
+}
+
+func (o *once) RetrieveLasting(ctx context.Context, least time.Duration) (aws.Credentials, error) {
+	o.asked++
+	return o.constant.RetrieveLasting(ctx, least)
+}
+
+// For credentials that last for ever, or for long enough, no others are asked for.
+func TestEndpointAsksOnce(t *testing.T) {
+	for _, expires := range []bool{true, false} {
+		source := &once{constant: aSource("acme", "", "")}
+		source.credentials.CanExpire = expires
+		if !expires {
+			source.credentials.Expires = time.Time{}
+		}
+		e, token := withToken(t, broker.EndpointConfig{Resolve: func(context.Context, string, string, string) (broker.Source, error) { return source, nil }}, "acme")
+		if w := e.get(token, "/credentials/acme"); w.Code != 200 || strings.Contains(w.Body.String(), "Expiration") != expires {
+			t.Errorf("got %d %s", w.Code, w.Body)
+		}
+		if source.asked != 1 {
+			t.Errorf("asked %d times", source.asked)
+		}
+	}
+}
+
 // The answer that is kept must not be that of credentials that were replaced, of
 // another source with the same key, or longer valid than they are.
 func TestEndpointAnswersAnew(t *testing.T) {

@@ -279,6 +279,15 @@ func TestTokensWatch(t *testing.T) {
 		set(record)
 		pass()
 		status(http.StatusOK)
+		valid := record.ExpiresAt
+		record.ExpiresAt = noon.Add(-time.Hour) // the file has as many bytes as before
+		set(record)
+		pass()
+		status(http.StatusUnauthorized)
+		record.ExpiresAt = valid
+		set(record)
+		pass()
+		status(http.StatusOK)
 		if err := os.WriteFile(path, []byte("broken"), 0o600); err != nil {
 			t.Fatal(err)
 		}
