@@ -453,6 +453,10 @@ func (x *expander) choose(e *edge) {
 			e.trust = "account"
 		}
 	}
+	if (e.trust == "account" || e.trust == "organization") && k.limited {
+		x.report(x.m.problem(RulePrincipals, e.path+".trust", "name a role in the grant or under the consumer, with trust: named or matched", "%s is shared by all who use it, so its users are named one by one, and never as a whole account or organization", k.one()))
+		return
+	}
 	if (e.trust == "account" || e.trust == "organization") && !((e.via == "role" || e.trust == "organization") && e.readOnly()) {
 		if _, ok := g.waived(RulePrincipals, e.pair.stage); !ok {
 			x.report(x.m.problem(RulePrincipals, e.path, "name a role, or write a waiver: waive: [{rule: GX-P02, reason: …}]",

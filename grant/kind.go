@@ -31,6 +31,7 @@ type kind struct {
 	policy *policyType // the resource policy; nil if the service has none
 	create *createType // how a resource is created; nil if it cannot be here
 
+	limited   bool                                        // its throughput is shared by all who use it, so roles are named
 	toTokens  bool                                        // what consumers' tools hold is a token of their own identity, so a role would only be in their way
 	trust     string                                      // how consumers are recognised by default in the policy; "" for named
 	roleNames func(e *edge) string                        // the name of the role for via role; nil for the usual one

@@ -24,7 +24,7 @@ func kinesisStream() *kind {
 	}
 	describe := []string{"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:ListShards"}
 	return &kind{
-		name: "kinesis-stream", title: "Kinesis data stream", service: "kinesis",
+		name: "kinesis-stream", title: "Kinesis data stream", service: "kinesis", limited: true,
 		page: "https://docs.aws.amazon.com/streams/latest/dev/resource-based-policy-examples.html",
 		arn:  arnOf("kinesis", "stream/"),
 		accesses: []access{
