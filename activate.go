@@ -131,7 +131,7 @@ func (c *Client) check(ctx context.Context, customerID, integrationID string) (*
 		return nil, err
 	}
 	if !integration.State.Usable() && integration.State != StateDisconnected {
-		return nil, notInUse()
+		return nil, notInUse(integration.State)
 	}
 	v := c.newVerification(integration, integration.RoleARN)
 	if err := v.checkRecords(ctx, integration, integration.RoleARN); err != nil {

@@ -76,16 +76,34 @@ func (c *Client) usable(ctx context.Context, customerID string) (*Integration, e
 		return found, nil
 	case len(integrations) == 0:
 		return nil, unknownCustomer()
+	case len(integrations) == 1:
+		return nil, notInUse(integrations[0].State)
 	}
-	return nil, notInUse()
+	return nil, notInUse("")
 }
 
 func unknownCustomer() *Error {
 	return NewError(CodeUnknownCustomer, "the customer has no integration", "start one with a launch link first", nil)
 }
 
-func notInUse() *Error {
-	return NewError(CodeNotVerified, "the customer's integration is not in use", "complete it: verify the role, then store it", nil)
+// notInUse says why an integration gives no credentials and what brings it back, by
+// its state; it is "" if there are several in states of their own.
+func notInUse(state State) *Error {
+	message, remedy := "", "show the customer's integrations, then complete one or start another"
+	switch state {
+	case StatePending, StateVerifying:
+		message, remedy = " yet", "complete it: verify the role, then store it"
+	case StateRejected:
+		message, remedy = ": the role that was presented did not pass", "its report says why; present a role that passes"
+	case StateExpired:
+		message, remedy = ": it was not completed in time", "ask for a new launch link"
+	case StateDisconnected:
+		message, remedy = ": we were told that its stack is gone", "verify its role again, which brings it back, or revoke it"
+	case StateRevoked:
+		message, remedy = ": it was given up for good", "start another one"
+	case StateActive, StateDegraded: // in use; it was not when somebody looked
+	}
+	return NewError(CodeNotVerified, "the customer's integration is not in use"+message, remedy, nil)
 }
 
 // assume returns the integration's configuration once AWS has issued
@@ -95,7 +113,7 @@ func (c *Client) assume(ctx context.Context, integration *Integration) (aws.Conf
 		if c.holds(integration) { // somebody else ended it
 			c.forget(integration)
 		}
-		return aws.Config{}, notInUse()
+		return aws.Config{}, notInUse(integration.State)
 	}
 	credentials, err := c.credentialsOf(ctx, integration, access{})
 	if err != nil {

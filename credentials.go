@@ -86,7 +86,7 @@ func (c *Client) inUse(ctx context.Context, customerID, integrationID string) (*
 		return nil, err
 	}
 	if !integration.State.Usable() {
-		return nil, notInUse()
+		return nil, notInUse(integration.State)
 	}
 	return integration, nil
 }
@@ -194,7 +194,7 @@ func (r *RoleCredentials) follow(ctx context.Context, failed *roleSession) (*rol
 		return nil, asError(err)
 	}
 	if !integration.State.Usable() {
-		return nil, notInUse()
+		return nil, notInUse(integration.State)
 	}
 	if fingerprintOf(integration) != failed.fingerprint || failed.handle.Status().State == broker.StateRevoked {
 		return r.read(ctx, integration, false)
@@ -303,7 +303,7 @@ func accessError(err error) error {
 	case broker.CodePropagating:
 		return NewError(CodePropagating, "AWS does not let us assume the customer's role yet", "try again in a few seconds", cause)
 	case broker.CodeRevoked:
-		return notInUse()
+		return notInUse("")
 	case broker.CodeThrottled:
 		return NewError(CodeAWS, "AWS is asked for too many credentials at the moment", "try again later", cause)
 	case broker.CodeCanceled:

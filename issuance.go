@@ -19,11 +19,11 @@ func (c *Client) authorize(ctx context.Context, subject broker.Subject) error {
 	integration, err := c.storage.Get(ctx, subject.Customer, subject.Integration)
 	switch {
 	case CodeOf(err) == CodeUnknownIntegration:
-		return broker.Revoked(notInUse())
+		return broker.Revoked(notInUse(""))
 	case err != nil:
 		return err
 	case !integration.State.Usable():
-		return broker.Revoked(notInUse())
+		return broker.Revoked(notInUse(integration.State))
 	}
 	if c.changedSince(integration, subject.Key) {
 		return broker.Revoked(NewError(CodeNotVerified, "the integration has another role or external ID now", "", nil))

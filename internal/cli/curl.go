@@ -198,8 +198,11 @@ func (u *signedCall) send(ctx context.Context, from issuer, request *http.Reques
 // be signed, or nobody answered.
 func unsent(host string, err error) error {
 	var refused *broker.Error
+	var wrapped *url.Error
 	switch {
-	case !errors.As(err, &refused):
+	case !errors.As(err, &refused) && errors.As(err, &wrapped) && strings.HasPrefix(wrapped.Err.Error(), "broker: "):
+		return &exitError{ExitUsage, errors.New(strings.TrimPrefix(wrapped.Err.Error(), "broker: "))} // it was not signed
+	case refused == nil:
 		return &exitError{ExitUndetermined, fmt.Errorf("%s cannot be reached: %s", host, whyUnreachable(err))}
 	case refused.Code == broker.CodeInvalidRequest:
 		return &exitError{ExitUsage, errors.New(refused.Message)}

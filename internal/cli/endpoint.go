@@ -225,7 +225,7 @@ func whyUnreachable(err error) string {
 		return "its name cannot be looked up"
 	case errors.As(err, &certificate):
 		return "its certificate is not trusted"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "it does not speak TLS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nobody listens there"

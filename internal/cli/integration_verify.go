@@ -179,7 +179,12 @@ taken into use; --only-record leaves that for later.`,
 			progress := startProgress(o.streams.Err)
 			defer progress.stop()
 			progress.say("verifying")
-			return o.present(ctx, client, imported, args[1], true, progress)
+			err = o.present(ctx, client, imported, args[1], true, progress)
+			if err != nil && !o.json {
+				fmt.Fprintf(o.streams.Err, "The import stays open. If the external ID is not that of the role's trust policy, give it up and import the role again:\n\n  crossaccount integration revoke %s %s\n\nElse verify it again:\n\n  crossaccount integration verify %s %s --id %s --complete\n\n",
+					imported.CustomerID, imported.ID, imported.CustomerID, args[1], imported.ID)
+			}
+			return err
 		}),
 	}
 	c.Flags().StringVar(&externalIDFile, "external-id-file", "-", "`file` with the external ID; - for standard input")
@@ -188,7 +193,7 @@ taken into use; --only-record leaves that for later.`,
 	c.Flags().StringVar(&request.Region, "region", "", "region of the customer's configuration")
 	c.Flags().StringVar(&request.IntegrationID, "id", "", "id that the integration shall have")
 	c.Flags().BoolVar(&only, "only-record", false, "record the role without verifying it")
-	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for the verification")
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for AWS to accept the role, which is not new")
 	fixedValues(c, "region", regions...)
 	if err := c.MarkFlagRequired("reason"); err != nil {
 		panic(err) // the flag does not exist
