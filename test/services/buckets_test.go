@@ -311,6 +311,15 @@ func TestBucketOfAWSManagedKeyCannotBeShared(t *testing.T) {
 	app := s3.NewFromConfig(box.Account(friend).User("app", allowAll))
 	_, err := getReport(app, "report")
 	wantCode(t, err, "AccessDenied")
+	// It writes with its own account's, which the bucket's owner cannot use.
+	if _, err := putReport(app, "given", "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := getReport(app, "given"); err != nil {
+		t.Errorf("the writer: %v", err)
+	}
+	_, err = getReport(client, "given")
+	wantCode(t, err, "AccessDenied")
 	if _, err := client.DeletePublicAccessBlock(ctx, &s3.DeletePublicAccessBlockInput{Bucket: aws.String(reports)}); err != nil {
 		t.Fatal(err)
 	}
@@ -394,6 +403,37 @@ func TestBucketCopyNeedsBothKeys(t *testing.T) {
 	plain, err := both.CopyObject(ctx, in)
 	if err != nil || *plain.CopyObjectResult.ETag != md5Of("of today") {
 		t.Errorf("a copy without KMS: %v, %v", plain, err)
+	}
+}
+
+// Each bucket's KMS is that of its own region, also when a copy comes from
+// elsewhere.
+func TestBucketCopyFromAnotherRegion(t *testing.T) {
+	box := sandboxtest.New(t, owner, friend)
+	here := box.Account(owner).User("admin", allowAll)
+	there := here.Copy()
+	there.Region = "eu-west-1"
+	via := func(region string) string {
+		return `,"Condition":{"StringEquals":{"kms:ViaService":"s3.` + region + `.amazonaws.com"}}`
+	}
+	policy := func(region string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":["kms:PutKeyPolicy","kms:DescribeKey"],"Resource":"*"},
+			{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":["kms:GenerateDataKey","kms:Decrypt"],"Resource":"*"` + via(region) + `}]}`
+	}
+	from, to := newKey(t, kms.NewFromConfig(there), policy("eu-west-1")), newKey(t, kms.NewFromConfig(here), policy("us-east-1"))
+	source, client := s3.NewFromConfig(there), s3.NewFromConfig(here)
+	if _, err := source.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("archive"), CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraintEuWest1}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("archive"), Key: aws.String("report"), Body: strings.NewReader("of today"), ServerSideEncryption: types.ServerSideEncryptionAwsKms, SSEKMSKeyId: &from}); err != nil {
+		t.Fatal(err)
+	}
+	ownBucket(t, here, to, false)
+	if _, err := client.CopyObject(ctx, &s3.CopyObjectInput{Bucket: aws.String(reports), Key: aws.String("copy"), CopySource: aws.String("archive/report")}); err != nil {
+		t.Fatal(err)
+	}
+	if body, err := getReport(client, "copy"); err != nil || body != "of today" {
+		t.Errorf("read %q, %v", body, err)
 	}
 }
 

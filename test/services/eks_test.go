@@ -147,9 +147,14 @@ func (i *testIssuer) signWith(head, claims map[string]any) string {
 		signature, err = rsa.SignPKCS1v15(nil, i.rsa, crypto.SHA384, sum[:])
 	case "RS256":
 		signature, err = rsa.SignPKCS1v15(nil, i.rsa, crypto.SHA256, sum[:])
-	case "ES256":
+	case "ES256", "ES384": // with the same key, of which ES384 must not be made
+		digest := sum[:]
+		if head["alg"] == "ES384" {
+			long := sha512.Sum384([]byte(signed))
+			digest = long[:]
+		}
 		var r, s *big.Int
-		r, s, err = ecdsa.Sign(rand.Reader, i.ec, sum[:])
+		r, s, err = ecdsa.Sign(rand.Reader, i.ec, digest)
 		signature = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
 	case "HS256":
 		mac := hmac.New(sha256.New, i.rsa.N.Bytes())

@@ -92,6 +92,7 @@ func TestWebIdentityTokens(t *testing.T) {
 		{"foreign key", stranger.sign("RS256", "r", issuer.claims()), "InvalidIdentityToken"},
 		{"key of another id", issuer.sign("RS256", "e", issuer.claims()), "InvalidIdentityToken"},
 		{"algorithm that the key is not for", issuer.sign("RS384", "r", issuer.claims()), "InvalidIdentityToken"},
+		{"algorithm of another curve", issuer.sign("ES384", "e", issuer.claims()), "InvalidIdentityToken"},
 		{"extension that must be understood", issuer.signWith(map[string]any{"alg": "RS256", "kid": "r", "crit": []string{"b64"}, "b64": false}, issuer.claims()), "InvalidIdentityToken"},
 		{"claims of another token", parts[0] + "." + strings.Split(issuer.sign("RS256", "r", with(map[string]any{"sub": "other"})), ".")[1] + "." + parts[2], "InvalidIdentityToken"},
 		{"not a token", "token", "InvalidIdentityToken"},

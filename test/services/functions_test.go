@@ -142,6 +142,9 @@ func TestFunctionRoleMustTrustLambdaAndBePassed(t *testing.T) {
 				FunctionName: aws.String("handle"), Role: &test.role, Runtime: types.RuntimeNodejs22x, Handler: aws.String("index.handler"), Code: &types.FunctionCode{ZipFile: []byte("PK")},
 			})
 			wantCode(t, err, test.want)
+			if crossed := strings.Contains(err.Error(), "Cross-account pass role is not allowed."); crossed != (test.name == "another account's") {
+				t.Error(err)
+			}
 			_, err = lambda.NewFromConfig(account.Config()).GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: aws.String("handle")})
 			wantCode(t, err, "ResourceNotFoundException")
 		})

@@ -45,6 +45,26 @@ func TestCreateStateMachineIsAuthorised(t *testing.T) {
 	}
 }
 
+// A role of another account cannot be given to a state machine, whatever both
+// accounts allow.
+func TestStateMachineHasRoleOfItsAccount(t *testing.T) {
+	box := sandboxtest.New(t, owner, friend)
+	role := box.Account(friend).Role("flow", trustsStates, []string{allowAll})
+	client := sfn.NewFromConfig(box.Account(owner).User("maker", allowAll), func(o *sfn.Options) { o.Retryer = aws.NopRetryer{} })
+	definition := nothing
+	_, err := client.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{Name: aws.String("flow"), Definition: &definition, RoleArn: &role})
+	wantCode(t, err, "AccessDeniedException")
+	if err == nil || !strings.Contains(err.Error(), "Cross-account pass role is not allowed.") {
+		t.Errorf("a role of another account: %v", err)
+	}
+	own := box.Account(owner).Role("flow", trustsStates, nil)
+	if _, err := client.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{Name: aws.String("flow"), Definition: &definition, RoleArn: &own}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{StateMachineArn: aws.String("arn:aws:states:us-east-1:" + owner + ":stateMachine:flow"), RoleArn: &role})
+	wantCode(t, err, "AccessDeniedException")
+}
+
 // Every operation asks for its own action on the state machine or execution, and
 // accounts do not see each other's.
 func TestStepFunctionsOperations(t *testing.T) {
