@@ -52,7 +52,7 @@ func (p *place) add(s statement) {
 func (p *place) mergeable(a, b *statement) bool {
 	same := a.Effect == b.Effect && slices.Equal(a.Action, b.Action) && equalConditions(rest(a.Conditions), rest(b.Conditions))
 	if p.kind == iam.KindIdentity {
-		return same && len(principalARNs(a.Conditions))+len(principalARNs(b.Conditions)) == 0
+		return same
 	}
 	// A statement for a whole account must not swallow a narrower one, and the
 	// names of roles and accounts must not be mixed in one list.
