@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -153,5 +154,36 @@ func TestWaitAndRetryTakeTime(t *testing.T) {
 		// The same name again, with the same input and with another.
 		_, err = f.client.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &f.arn, Name: aws.String("one"), Input: aws.String(`{"a":2}`)})
 		wantCode(t, err, "ExecutionAlreadyExists")
+	})
+}
+
+// An execution uses a session of its role for half an hour and then needs another,
+// for which the role must still trust Step Functions.
+func TestExecutionAssumesItsRoleAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		task := func(next string) string {
+			return `{"Type":"Task","Resource":"arn:aws:states:::aws-sdk:sts:getCallerIdentity","Parameters":{},` + next + `}`
+		}
+		wait := func(next string) string { return `{"Type":"Wait","Seconds":1200,"Next":"` + next + `"}` }
+		f := newFlow(t, types.StateMachineTypeStandard, allowAll, `{"StartAt":"First","States":{
+			"First":`+task(`"Next":"Wait"`)+`,"Wait":`+wait("Second")+`,"Second":`+task(`"Next":"WaitAgain"`)+`,"WaitAgain":`+wait("Third")+`,"Third":`+task(`"End":true`)+`}}`)
+		started, err := f.client.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &f.arn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		untrusting := strings.Replace(trustsStates, "states.amazonaws.com", "ec2.amazonaws.com", 1)
+		if _, err := iam.NewFromConfig(f.admin).UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: aws.String("flow"), PolicyDocument: &untrusting}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []types.ExecutionStatus{types.ExecutionStatusRunning, types.ExecutionStatusFailed} {
+			time.Sleep(21 * time.Minute)
+			if out := f.describe(started.ExecutionArn); out.Status != want {
+				t.Fatalf("%s %s, want %s", out.Status, aws.ToString(out.Cause), want)
+			}
+		}
+		out := f.describe(started.ExecutionArn)
+		if *out.Error != "States.TaskFailed" || !strings.Contains(*out.Cause, "is authorized to assume the provided role") {
+			t.Errorf("%s: %s", *out.Error, *out.Cause)
+		}
 	})
 }
