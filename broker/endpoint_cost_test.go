@@ -37,6 +37,16 @@ func steady(t testing.TB) func() {
 	return func() { e.ServeHTTP(w, r) }
 }
 
+// often asks for the credentials of acme, and does not look at the answers.
+func (e *testEndpoint) often(token string, times int) {
+	r := httptest.NewRequestWithContext(e.t.Context(), "GET", "http://127.0.0.1:9911/credentials/acme", nil)
+	r.Header.Set("Authorization", token)
+	w := &discarding{make(http.Header)}
+	for range times {
+		e.ServeHTTP(w, r)
+	}
+}
+
 func TestEndpointAllocatesNothing(t *testing.T) {
 	serve := steady(t)
 	serve()

@@ -82,6 +82,7 @@ func withToken(t testing.TB, config broker.EndpointConfig, customers ...string) 
 
 func (e *testEndpoint) get(token, path string, options ...func(*http.Request)) *httptest.ResponseRecorder {
 	e.t.Helper()
+	progress.Add(1)
 	r := httptest.NewRequestWithContext(context.Background(), "GET", "http://127.0.0.1:9911"+path, nil)
 	if token != "" {
 		r.Header.Set("Authorization", token)

@@ -57,9 +57,6 @@ func (b *Broker) succeed(h *Handle, s *session, now int64) []Event {
 		b.fleet.saw(now, customer, false)
 	}
 	h.current.Store(s)
-	if h.lastRead.Load() == 0 {
-		h.lastRead.Store(now)
-	}
 	b.schedule.put(h, timed, max(now, s.refreshAt(Class(h.class.Load()), b.spread())))
 	return events
 }

@@ -103,6 +103,9 @@ func TestUnreadEntriesLapse(t *testing.T) {
 		b := start(t, c)
 		h := handle(t, b, access("acme"))
 		first := get(t, h)
+		if _, err := h.RetrieveLasting(context.Background(), 0); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(24 * time.Hour)
 		if n := sts.count(); n > 4 {
 			t.Errorf("%d calls of STS for an entry that was read once", n)
@@ -116,6 +119,9 @@ func TestUnreadEntriesLapse(t *testing.T) {
 		// The handle is as good as before, and so is a new one.
 		if again := get(t, h); again.AccessKeyID == first.AccessKeyID {
 			t.Error("the same session after a day")
+		}
+		if got := h.Status().Class; got != broker.InProcess {
+			t.Errorf("the class of one that begins anew is %s", got)
 		}
 		if handle(t, b, access("acme")) != h {
 			t.Error("another handle for the same request")

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,6 +228,88 @@ func TestCustomerBudget(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		get(t, handle(t, b, access("acme")))
 	})
+}
+
+// An integration that used up its calls keeps what is valid, without a word of
+// trouble, and is renewed when it may call again.
+func TestCustomerBudgetUsedUpByRenewals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newFake(t).config()
+		c.CustomerRate = broker.Rate{Burst: 1, Every: 50 * time.Minute}
+		b := start(t, c)
+		h := handle(t, b, access("acme"))
+		first := get(t, h).AccessKeyID
+		read := func() string {
+			t.Helper()
+			began := time.Now()
+			c, err := h.RetrieveLasting(context.Background(), 15*time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(began) > 0 {
+				t.Error("a caller had to wait")
+			}
+			return c.AccessKeyID
+		}
+		read()                       // over HTTP, so to speak
+		time.Sleep(47 * time.Minute) // it was due after 45 minutes at the latest
+		if read() != first {
+			t.Fatal("it was renewed")
+		}
+		if s := h.Status(); s.State != broker.StateWarm || s.Err != nil {
+			t.Errorf("the state is %s, %v", s.State, s.Err)
+		}
+		time.Sleep(4 * time.Minute)
+		if read() == first {
+			t.Error("it was not renewed when the integration could call again")
+		}
+		h.Invalidate(get(t, h).AccessKeyID)
+		synctest.Wait()
+		if err := broker.CheckBroker(b); err != nil {
+			t.Error(err)
+		}
+		fails(t, h, broker.CodeThrottled)
+	})
+}
+
+// Calls under way that wait for a role earlier in their chain do not take the place
+// from the call for that one, and nor do those that came before it.
+func TestRolesOnTheWayGoFirst(t *testing.T) {
+	for name, before := range map[string]func(b *broker.Broker){
+		"nobody knew": func(*broker.Broker) {},
+		"queued by itself": func(b *broker.Broker) {
+			way := access("chained")
+			way.Integration, way.Chain = "int-0", through("chained", 0).Chain[:2]
+			go func() { _ = b.Prewarm(context.Background(), []broker.Request{way}) }()
+			synctest.Wait()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sts := newFake(t)
+				sts.always(reply{after: 100 * time.Millisecond})
+				c := sts.config()
+				c.MaxConcurrent = 1
+				b := start(t, c)
+				var all sync.WaitGroup
+				defer all.Wait()
+				all.Go(func() { _, _ = handle(t, b, access("first")).Retrieve(context.Background()) })
+				time.Sleep(10 * time.Millisecond)
+				before(b)
+				chained := handle(t, b, through("chained", 0))
+				began := time.Now()
+				all.Go(func() {
+					if _, err := chained.Retrieve(context.Background()); err != nil || time.Since(began) > time.Second {
+						t.Errorf("after %s: %v", time.Since(began), err)
+					}
+				})
+				time.Sleep(10 * time.Millisecond)
+				for i := range 20 {
+					all.Go(func() { _, _ = handle(t, b, access(fmt.Sprint("c", i))).Retrieve(context.Background()) })
+				}
+			})
+		})
+	}
 }
 
 // Customers that came together do not stay together.

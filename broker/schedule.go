@@ -82,11 +82,15 @@ func (s *schedule) takeOut(h *Handle) {
 // hurry moves an entry that waits for the budget forward.
 func (s *schedule) hurry(h *Handle, due int64) {
 	s.mu.Lock()
-	if h.queue == ready && due < h.due {
+	moved := h.queue == ready && due < h.due
+	if moved {
 		h.due = due
 		heap.Fix(&s.queues[ready], int(h.slot))
 	}
 	s.mu.Unlock()
+	if moved { // it may call now, or be told at once that it cannot
+		s.wake()
+	}
 }
 
 // dueAt returns when something will be done for the entry, or 0.

@@ -149,7 +149,7 @@ func TestWithdrawnAtTheEnd(t *testing.T) {
 			t.Fatalf("state %s", s)
 		}
 		sts.always(down)
-		time.Sleep(5 * time.Second)
+		time.Sleep(40 * time.Second) // until the region may be tried again in any case
 		sts.always(denied)
 		fails(t, h, broker.CodeWithdrawn)
 		if got := seen.kinds(); got != "suspected region_down region_up withdrawn" {
@@ -417,6 +417,8 @@ func TestAuthorize(t *testing.T) {
 		say := func(err error) { answer.Store(func() error { return err }) }
 		say(nil)
 		c := sts.config()
+		store := broker.NewMemoryStore(time.Now)
+		c.SharedStore, c.Sealer = store, aSealer(t)
 		c.Authorize = func(context.Context, broker.Subject) error { return answer.Load().(func() error)() }
 		b := start(t, c)
 		h := handle(t, b, access("acme"))
@@ -433,6 +435,9 @@ func TestAuthorize(t *testing.T) {
 		}
 		if n := sts.count(); n != 0 {
 			t.Errorf("%d calls of STS for what was not authorized", n)
+		}
+		if store.Len() != 0 {
+			t.Error("the shared store still has what was revoked")
 		}
 		say(nil)
 		time.Sleep(10 * time.Second)
