@@ -342,13 +342,18 @@ func TestPodIdentityAssociationsAreChecked(t *testing.T) {
 	_, err = b.associate(nil)
 	wantCode(t, err, "ResourceInUseException")
 
-	// Passing the role needs iam:PassRole to EKS's Pod Identity.
+	// Passing the role needs iam:PassRole to EKS's Pod Identity, for this cluster.
+	within := func(cluster string) string {
+		return `,"Condition":{"StringEquals":{"iam:AssociatedResourceArn":"arn:aws:eks:us-east-1:` + owner + `:cluster/` + cluster + `"}}`
+	}
 	for _, test := range []struct{ name, pass, want string }{
 		{"to pods", `,"Condition":{"StringEquals":{"iam:PassedToService":"pods.eks.amazonaws.com"}}`, ""},
 		{"to Lambda", `,"Condition":{"StringEquals":{"iam:PassedToService":"lambda.amazonaws.com"}}`, "AccessDeniedException"},
+		{"for another cluster", within("other"), "AccessDeniedException"},
+		{"for the cluster", within("live"), ""},
 	} {
 		writer := account.User(fmt.Sprintf("writer-%d", len(test.name)), `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"eks:*","Resource":"*"},{"Effect":"Allow","Action":"iam:PassRole","Resource":"*"`+test.pass+`}]}`)
-		_, err := eks.NewFromConfig(writer).CreatePodIdentityAssociation(ctx, &eks.CreatePodIdentityAssociationInput{ClusterName: aws.String("live"), Namespace: aws.String("passed"), ServiceAccount: aws.String("reader"), RoleArn: aws.String(podRole)})
+		_, err := eks.NewFromConfig(writer).CreatePodIdentityAssociation(ctx, &eks.CreatePodIdentityAssociationInput{ClusterName: aws.String("live"), Namespace: aws.String("passed"), ServiceAccount: aws.String(fmt.Sprintf("reader-%d", len(test.name))), RoleArn: aws.String(podRole)})
 		if got := code(t, err); got != test.want {
 			t.Errorf("%s: %v, want %q", test.name, err, test.want)
 		}

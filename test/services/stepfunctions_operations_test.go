@@ -25,6 +25,7 @@ func TestCreateStateMachineIsAuthorised(t *testing.T) {
 	for _, c := range []struct{ name, policy, trust, definition, want string }{
 		{"all there is to it", allow(create + "," + pass), trustsStates, nothing, ""},
 		{"not the action", allow(pass), trustsStates, nothing, "AccessDeniedException"},
+		{"a role for this state machine", allow(create + "," + strings.Replace(pass, `"iam:PassedToService":"states.amazonaws.com"`, `"iam:AssociatedResourceArn":"arn:aws:states:us-east-1:111111111111:stateMachine:flow"`, 1)), trustsStates, nothing, ""},
 		{"not the role", allow(create), trustsStates, nothing, "AccessDeniedException"},
 		{"a role for another service", allow(create + "," + pass), trustsLambda, nothing, "AccessDeniedException"},
 		{"a role for another state machine", allow(create + "," + pass), strings.Replace(trustsStates, "stateMachine:flow", "stateMachine:other", 1), nothing, "AccessDeniedException"},
