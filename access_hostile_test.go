@@ -77,3 +77,63 @@ func TestSessionNamesAreLegal(t *testing.T) {
 		}
 	}
 }
+
+// Whatever two accesses differ in, they are two, so that neither gets what the
+// other asked for.
+func TestAccessesThatDifferAreTwo(t *testing.T) {
+	w := newWorld(t, crossaccount.WithPurposes(broker.Purpose{Name: "a", Policy: listOnly}, broker.Purpose{Name: "b", Policy: listOnly}))
+	started := w.start("one")
+	marked := strings.Replace(trustWith("StringEquals", started.ExternalID), `"Statement":[`,
+		`"Statement":[{"Effect":"Allow","Principal":{"AWS":"`+vendorID+`"},"Action":["sts:TagSession","sts:SetSourceIdentity"]},`, 1)
+	role := w.box.Account(oneID).Role("marked", marked, nil)
+	if err := w.client.StoreCustomerCredentials(t.Context(), &crossaccount.StoreCredentialsRequest{CustomerID: "one", RoleARN: role}); err != nil {
+		t.Fatal(err)
+	}
+	managed := "arn:aws:iam::aws:policy/"
+	last := broker.Role{ARN: "arn:aws:iam::" + oneID + ":role/last"}
+	keys := map[broker.Key]string{}
+	for name, options := range map[string][]crossaccount.AccessOption{
+		"plain":                  nil,
+		"purpose a":              {crossaccount.ForPurpose("a")},
+		"purpose b":              {crossaccount.ForPurpose("b")},
+		"policy":                 {crossaccount.NarrowedBy(listOnly)},
+		"another policy":         {crossaccount.NarrowedBy(strings.Replace(listOnly, "ListBucket", "GetObject", 1))},
+		"managed policy":         {crossaccount.NarrowedBy("", managed+"ReadOnlyAccess")},
+		"another managed policy": {crossaccount.NarrowedBy("", managed+"SecurityAudit")},
+		"tag":                    {crossaccount.WithSessionTags(map[string]string{"job": "1"})},
+		"another tag":            {crossaccount.WithSessionTags(map[string]string{"job": "2"})},
+		"source identity":        {crossaccount.WithSourceIdentity("alice")},
+		"another one":            {crossaccount.WithSourceIdentity("bob")},
+		"duration":               {crossaccount.Lasting(20 * time.Minute)},
+		"chain":                  {crossaccount.Through(last)},
+		"chain, policy":          {crossaccount.Through(last), crossaccount.NarrowedBy(listOnly)},
+		"chain, managed policy":  {crossaccount.Through(last), crossaccount.NarrowedBy("", managed+"SecurityAudit")},
+	} {
+		credentials, err := w.client.Credentials(t.Context(), "one", options...)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if other, taken := keys[credentials.Subject().Key]; taken {
+			t.Errorf("%s and %s are the same entry", name, other)
+		}
+		keys[credentials.Subject().Key] = name
+	}
+}
+
+// An integration that is not in use is refused by name as well, before anything
+// is made for it.
+func TestNamedIntegrationsMustBeInUse(t *testing.T) {
+	w := newWorld(t)
+	w.onboard("one", oneID)
+	pending := w.start("two").IntegrationID
+	revoked := w.only("one").ID
+	if err := w.client.Revoke(t.Context(), "one", revoked); err != nil {
+		t.Fatal(err)
+	}
+	for id, customer := range map[string]string{pending: "two", revoked: "one"} {
+		_, err := w.client.Credentials(t.Context(), customer, crossaccount.ForIntegration(id))
+		wantCode(t, err, crossaccount.CodeNotVerified)
+	}
+	_, err := w.client.Credentials(t.Context(), "two", crossaccount.ForIntegration(revoked))
+	wantCode(t, err, crossaccount.CodeUnknownIntegration)
+}

@@ -138,6 +138,15 @@ func TestRolesBehindTheCustomersRole(t *testing.T) {
 	if arn := arnOf(t, config); !strings.Contains(arn, ":assumed-role/inner/") {
 		t.Errorf("calls are made as %s", arn)
 	}
+	// A session policy is for the last role, and does not keep the first from
+	// assuming it.
+	narrowed, err := w.client.Config(t.Context(), "one", "", crossaccount.Through(broker.Role{ARN: inner}), crossaccount.NarrowedBy(listOnly))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if arn := arnOf(t, narrowed); !strings.Contains(arn, ":assumed-role/inner/") {
+		t.Errorf("with a session policy calls are made as %s", arn)
+	}
 }
 
 // Whoever keeps credentials follows the record: to another role, and out.
@@ -383,6 +392,30 @@ func TestReplicasShareSessionsSealed(t *testing.T) {
 	}
 }
 
+// A client that is another identity of ours never uses the sessions of this one.
+func TestIdentitiesShareNoSessions(t *testing.T) {
+	w := newWorld(t)
+	w.onboard("one", oneID)
+	store := broker.NewMemoryStore(time.Now)
+	seen := map[string]bool{}
+	for _, options := range [][]crossaccount.Option{nil, {
+		crossaccount.WithBrokerRole("arn:aws:iam::" + vendorID + ":role/broker"), crossaccount.WithProbeRole("arn:aws:iam::" + vendorID + ":role/probe"),
+	}} {
+		config, err := w.newClient(append(options, crossaccount.WithSharedSessions(store, nil))...).AssumeCustomerRole(t.Context(), "one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		issued, err := config.Credentials.Retrieve(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[issued.AccessKeyID] = true
+	}
+	if len(seen) != 2 || store.Len() != 2 {
+		t.Errorf("two identities have %d sessions, and the store %d", len(seen), store.Len())
+	}
+}
+
 func TestAnotherRegionTakesOver(t *testing.T) {
 	w := newWorld(t)
 	w.onboard("one", oneID)
@@ -397,4 +430,99 @@ func TestAnotherRegionTakesOver(t *testing.T) {
 	if _, err := client.AssumeCustomerRole(t.Context(), "one"); err != nil || down.Load() == 0 {
 		t.Errorf("with a region down (asked %d times): %v", down.Load(), err)
 	}
+}
+
+// Readers that keep what they get are given credentials that last, whether they
+// said so when they asked for them or only now.
+func TestLastingCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.onboard("one", oneID)
+		plain, err := w.client.Credentials(t.Context(), "one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := plain.Retrieve(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Minute) // not renewed yet: 10 minutes are left, and 8.4 are enough within a process
+		same, err := plain.Retrieve(t.Context())
+		if err != nil || same.AccessKeyID != before.AccessKeyID {
+			t.Fatalf("renewed already: %v", err)
+		}
+		lasting, err := plain.RetrieveLasting(t.Context(), 15*time.Minute)
+		if err != nil || time.Until(lasting.Expires) < 15*time.Minute {
+			t.Errorf("they last %s, %v", time.Until(lasting.Expires), err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.onboard("one", oneID)
+		for _, options := range [][]crossaccount.AccessOption{nil, {crossaccount.OverHTTP()}} {
+			credentials, err := w.client.Credentials(t.Context(), "one", options...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := credentials.Retrieve(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(46 * time.Minute)
+		credentials, err := w.client.Credentials(t.Context(), "one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status := credentials.Status(); time.Until(status.Expires) < 15*time.Minute {
+			t.Errorf("what is read over HTTP lasts %s", time.Until(status.Expires))
+		}
+	})
+}
+
+// Sessions of an external ID that the record does not have any more are not
+// renewed, although the role is the same.
+func TestCredentialsFollowTheExternalID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.onboard("one", oneID)
+		var mu sync.Mutex
+		sent := map[string]int{}
+		client := w.newClient(crossaccount.WithHTTPClient(&interceptor{next: w.box.Client(), answer: func(_ *http.Request, form url.Values) (*http.Response, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			sent[form.Get("ExternalId")]++
+			return nil, nil
+		}}))
+		config, err := client.Config(t.Context(), "one", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		arnOf(t, config)
+		known, err := client.CustomerCredentials(t.Context(), "one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const next = "acme-analytics-0123456789abcdef0123456789abcdef"
+		i, keys := w.only("one"), testKeys(t)
+		if i.SealedExternalID, err = keys.Seal(t.Context(), []byte(next), crossaccount.Binding{CustomerID: "one", IntegrationID: i.ID, Field: "external_id"}); err != nil {
+			t.Fatal(err)
+		}
+		if i.ExternalIDIndex, err = keys.BlindIndex(t.Context(), "external_id", []byte(next)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.store.Update(t.Context(), i, crossaccount.Change{}); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		before := sent[known.ExternalID]
+		mu.Unlock()
+		time.Sleep(56 * time.Minute)
+		_, err = config.Credentials.Retrieve(t.Context()) // the role does not know the new one
+		wantCode(t, err, crossaccount.CodeRoleRefused)
+		mu.Lock()
+		defer mu.Unlock()
+		if before == 0 || sent[known.ExternalID] != before || sent[next] == 0 {
+			t.Errorf("the external ID of before was sent %d times, then %d times, and that of now %d times", before, sent[known.ExternalID], sent[next])
+		}
+	})
 }

@@ -134,6 +134,24 @@ func TestCredentialsAreNotForEverybody(t *testing.T) {
 	w.expect(err, crossaccount.CodeInvalidRequest)
 }
 
+// What cannot be written down is not handed out, although it is at hand.
+func TestUnauditedCredentialsAreNotHandedOut(t *testing.T) {
+	w := newWorld(t, handingOut)
+	w.onboard("one", oneID)
+	for range 2 {
+		if _, err := w.operator.Credentials(t.Context(), &api.CredentialsRequest{CustomerID: "one"}); err != nil {
+			t.Fatal(err)
+		}
+		w.store.fails.Store(true)
+		issued, err := w.operator.Credentials(t.Context(), &api.CredentialsRequest{CustomerID: "one"})
+		w.expect(err, crossaccount.CodeStorage)
+		if issued != nil {
+			t.Errorf("%s was handed out", issued)
+		}
+		w.store.fails.Store(false)
+	}
+}
+
 // Neither the store of answers nor memory has credentials, whatever the key.
 func TestCredentialsAreNotKept(t *testing.T) {
 	w := newWorld(t, handingOut)

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -59,6 +61,20 @@ type world struct {
 	log      *syncBuffer
 	operator *api.Client
 	aws      *gate
+	store    *auditGate
+}
+
+// An auditGate is a storage that can fail to keep audit records.
+type auditGate struct {
+	crossaccount.CredentialStorage
+	fails atomic.Bool
+}
+
+func (g *auditGate) AppendAudit(ctx context.Context, records ...crossaccount.AuditRecord) error {
+	if g.fails.Load() {
+		return crossaccount.NewError(crossaccount.CodeStorage, "the disk is full", "", nil)
+	}
+	return g.CredentialStorage.AppendAudit(ctx, records...)
 }
 
 // A gate can hold AWS calls back.
@@ -80,7 +96,7 @@ func (g *gate) Do(r *http.Request) (*http.Response, error) {
 
 func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	t.Helper()
-	w := &world{T: t, box: sandboxtest.New(t, vendorID, oneID, twoID), log: new(syncBuffer)}
+	w := &world{T: t, box: sandboxtest.New(t, vendorID, oneID, twoID), log: new(syncBuffer), store: &auditGate{CredentialStorage: crossaccount.NewMemoryStorage()}}
 	vendor := w.box.Account(vendorID)
 	broker, probe := vendor.User("broker", brokerPolicy), vendor.User("probe", probePolicy)
 	vendor.Role("canary", canaryTrust, nil)
@@ -100,7 +116,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	config.AWSConfig = broker
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := crossaccount.New(config, crossaccount.WithProbe(probe), crossaccount.WithCanaryRole(canaryARN),
-		crossaccount.WithLogger(log), crossaccount.WithPatience(0))
+		crossaccount.WithLogger(log), crossaccount.WithPatience(0), crossaccount.WithStorage(w.store))
 	if err != nil {
 		t.Fatal(err)
 	}
