@@ -25,6 +25,7 @@ resources:
   web: {kind: http-api, id: f1b2c3d4e6}
   api: {kind: rest-api, id: a1b2c3d4e5}
   bucket: {kind: s3-bucket, name: shop-reports}
+  db: {kind: secret, name: db, encryption: aws-managed}
 grants:
 `
 	for _, test := range []struct {
@@ -46,6 +47,8 @@ grants:
 			iam.KindResource, "REST API", []string{`"Principal":{"AWS":"arn:aws:iam::555555555555:root"}`, `"Principal":{"AWS":"arn:aws:iam::444444444444:root"}`}, `root","arn`},
 		{"a matched role beside a named one", "  - {name: h, consumer: bi, resource: bucket, access: read, trust: matched}\n  - {name: g, consumer: vendor, resource: bucket, access: read, trust: named}\n",
 			iam.KindResource, "bucket", []string{`"Principal":{"AWS":"arn:aws:iam::555555555555:role/broker"}`, `"Principal":{"AWS":"arn:aws:iam::444444444444:root"}`}, `","arn:aws:iam::5`},
+		{"a role of the owner's reads what AWS manages the key of", "  - {name: g, consumer: bi, resource: db, access: read, assume_role: db-reader}\n",
+			iam.KindIdentity, "db-reader", []string{"secretsmanager:GetSecretValue"}, "kms:"},
 		{"only the methods of the access", "  - {name: g, consumer: bi, resource: api, access: [read, write], only: {methods: [get, PUT]}}\n",
 			iam.KindResource, "REST API", []string{"/prod/GET/*", "/prod/PUT/*"}, "/prod/POST/"},
 	} {

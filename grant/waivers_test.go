@@ -65,11 +65,14 @@ apps: {shop: {accounts: {prod: shop-prod}}}
 consumers:
   weak: {accounts: {production: theirs}, external_id: "abc", role: {name: weak}}
   weaker: {accounts: {production: theirs}, external_id: "ab", role: {name: weaker}}
+  shared: {accounts: {production: theirs}, external_id: "abcd", role: {name: shared}}
 resources:
   duty: {kind: role, name: "{stage}-duty", permissions: [{actions: [s3:ListAllMyBuckets], resources: ["*"]}]}
 grants:
   - {name: a, consumer: weak, resource: duty, access: assume, waive: [{rule: GX-T02, reason: "they give no other"}]}
   - {name: b, consumer: weaker, resource: duty, access: assume}
+  - {name: c, consumer: shared, resource: duty, access: assume, waive: [{rule: GX-T02, reason: "they give no other"}]}
+  - {name: d, consumer: shared, resource: duty, access: assume}
 `
 	report, err := compile(t, []byte(manifest), grant.CloudFormation).Check()
 	if err != nil {
@@ -79,7 +82,7 @@ grants:
 	for _, f := range report.Findings {
 		got = append(got, f.Finding.ID+" "+f.Finding.Path)
 	}
-	if diff := cmp.Diff([]string{"GX-T02 Statement[1].Condition.StringEquals.sts:ExternalId[0]"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"GX-T02 Statement[1].Condition.StringEquals.sts:ExternalId[0]", "GX-T02 Statement[2].Condition.StringEquals.sts:ExternalId[0]"}, got); diff != "" {
 		t.Errorf("findings (-want +got)\n%s", diff)
 	}
 }

@@ -48,6 +48,7 @@ grants:
 		{text, map[string]string{"api": api}, []string{"api"}, []string{"jobs"}, 1},
 		{text, map[string]string{"api.prod": api, "key.prod": "arn:aws:kms:eu-central-1:111111111111:key/" + key}, []string{"api", "jobs"}, nil, 2},
 		{text, map[string]string{"api": "f1b2c3d4e5", "key": other, "web.prod": "b1b2c3d4e5"}, nil, nil, 0},
+		{strings.ReplaceAll(text, `, "policy": `+denial, ""), nil, nil, nil, 0},
 		{strings.ReplaceAll(text, "eu-central-1", "us-east-1"), nil, nil, nil, 0}, // policies of another region's
 	} {
 		s, err := world.Read(strings.NewReader(test.world))
