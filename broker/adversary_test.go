@@ -290,3 +290,20 @@ func TestLostProbe(t *testing.T) {
 		get(t, handle(t, b, access("acme")))
 	})
 }
+
+// A handle that becomes an entry again without being read does not stay one.
+func TestUnreadEntriesDoNotComeBackForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, newFake(t).config())
+		h := handle(t, b, access("acme"))
+		b.Forget("acme", "")
+		h.Invalidate("a key it never had")
+		if err := broker.CheckBroker(b); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(3 * time.Hour)
+		if n := b.Stats().Entries; n != 0 {
+			t.Errorf("%d entries", n)
+		}
+	})
+}

@@ -272,6 +272,26 @@ func TestCustomerBudgetUsedUpByRenewals(t *testing.T) {
 	})
 }
 
+// A region whose second calls come too late to be needed is not down.
+func TestAbandonedHedgesProveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sts := newFake(t)
+		sts.do(func(c call) reply {
+			if c.region == "us-east-1" {
+				return reply{after: 350 * time.Millisecond}
+			}
+			return reply{after: 250 * time.Millisecond}
+		})
+		b := start(t, twoRegions(sts))
+		for i := range 12 {
+			get(t, handle(t, b, access(fmt.Sprint("c", i))))
+		}
+		if s := b.Stats(); s.Hedges < 10 || s.OpenRegions != 0 {
+			t.Errorf("%d second calls, %d regions are down", s.Hedges, s.OpenRegions)
+		}
+	})
+}
+
 // Calls under way that wait for a role earlier in their chain do not take the place
 // from the call for that one, and nor do those that came before it.
 func TestRolesOnTheWayGoFirst(t *testing.T) {
