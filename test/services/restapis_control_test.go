@@ -87,7 +87,7 @@ func TestRESTAPINotImplemented(t *testing.T) {
 			return err
 		},
 		"authorizers": func() error {
-			_, err := client.PutMethod(ctx, &apigateway.PutMethodInput{RestApiId: api.Id, ResourceId: resource, HttpMethod: aws.String("GET"), AuthorizationType: aws.String("CUSTOM")})
+			_, err := client.PutMethod(ctx, &apigateway.PutMethodInput{RestApiId: api.Id, ResourceId: resource, HttpMethod: aws.String("PUT"), AuthorizationType: aws.String("CUSTOM")})
 			return err
 		},
 		"HTTP integrations": func() error {
