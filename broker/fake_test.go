@@ -7,9 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -280,8 +282,25 @@ func (r *recorder) Called(c broker.Call) {
 	r.calls = append(r.calls, c)
 }
 
+// happened returns the events so far. Callers are answered before observers are
+// told, so it waits until nothing goes on in the test's bubble.
+func (r *recorder) happened() []broker.Event {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.events)
+}
+
+// sessions returns the issuances so far. They are told before anybody is answered.
+func (r *recorder) sessions() []broker.Issuance {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.issued)
+}
+
 // kinds returns the events since the last time, as one line.
 func (r *recorder) kinds() string {
+	synctest.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []string

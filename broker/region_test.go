@@ -135,7 +135,7 @@ func TestRefusalByAnotherRegionIsInconclusive(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		fails(t, h, broker.CodeUnavailable)
-		for _, e := range seen.events {
+		for _, e := range seen.happened() {
 			if e.Kind != broker.EventFailing && e.Kind != broker.EventRegionDown && e.Kind != broker.EventRegionUp {
 				t.Errorf("event %s", e.Kind)
 			}

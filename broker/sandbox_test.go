@@ -67,7 +67,7 @@ func TestSandbox(t *testing.T) {
 	}
 
 	// The audit record joins with the customer's CloudTrail by the access key.
-	key := seen.issued[0].AccessKeyID
+	key := seen.sessions()[0].AccessKeyID
 	calls := box.Calls()
 	if !slices.ContainsFunc(calls, func(c sandbox.Call) bool { return c.AccessKeyID == key && c.Operation == "CreateBucket" }) {
 		t.Errorf("no call was made with %s", key)

@@ -241,7 +241,7 @@ func TestHubRefused(t *testing.T) {
 		if left := time.Until(until); left > 2*time.Second {
 			t.Errorf("the customer's credentials were given up %s before they expired", left)
 		}
-		for _, e := range seen.events {
+		for _, e := range seen.happened() {
 			if e.Kind == broker.EventWithdrawn && e.Subject.Customer != "" {
 				t.Errorf("reported as withdrawn by %s", e.Subject.Customer)
 			}
@@ -261,7 +261,7 @@ func TestWithdrawnOnTheWay(t *testing.T) {
 		r.Chain = append(r.Chain, broker.Role{ARN: "arn:aws:iam::222222222222:role/inner", SessionName: "inner"})
 		h := handle(t, b, r)
 		get(t, h)
-		for _, i := range seen.issued {
+		for _, i := range seen.sessions() {
 			if i.Customer != "acme" || i.Integration != "int-acme" {
 				t.Errorf("%s is audited as of %q", i.RoleARN, i.Customer)
 			}

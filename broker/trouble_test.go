@@ -401,7 +401,8 @@ func TestUnauditedIsNotUsed(t *testing.T) {
 		seen.mu.Unlock()
 		time.Sleep(time.Second)
 		got := get(t, h)
-		last := seen.issued[len(seen.issued)-1]
+		sessions := seen.sessions()
+		last := sessions[len(sessions)-1]
 		if last.AccessKeyID != got.AccessKeyID || last.Customer != "acme" || last.Integration != "int-acme" ||
 			last.Region != "us-east-1" || last.RequestID == "" || last.PackedPolicySize != 6 || last.SessionName != "inventory@acme" {
 			t.Errorf("audit record %+v", last)
