@@ -53,7 +53,8 @@ func keyIn(k *kind, create template.Object) (name, key string, set bool) {
 		return "StreamEncryption", key, settings != nil
 	case "dynamodb-table":
 		settings := member(create, "SSESpecification")
-		if property(settings, "SSEEnabled") != true {
+		switch property(settings, "SSEEnabled") {
+		case nil, false, "false":
 			return "", "", false // with a key that AWS owns
 		}
 		key, _ = keyOf(settings, "KMSMasterKeyId")
