@@ -214,8 +214,13 @@ func (v *validator) resources() {
 		}
 		v.encryption(at, name, r, k)
 		for _, stage := range sortedKeys(r.Stream) {
-			if arn, err := iam.ParseARN(r.Stream[stage]); k.name != "dynamodb-table" || err != nil || arn.Service != "dynamodb" || !strings.Contains(arn.Resource, "/stream/") {
-				v.report(m.problem(RuleValue, strings.TrimSuffix(at+".stream."+stage, "."), "give the stream's ARN, for a table", "%q is no ARN of the stream of a table", clip(r.Stream[stage])))
+			arn, err := iam.ParseARN(r.Stream[stage])
+			_, label, _ := strings.Cut(arn.Resource, "/stream/")
+			switch here := strings.TrimSuffix(at+".stream."+stage, "."); {
+			case k.name != "dynamodb-table" || err != nil || arn.Service != "dynamodb" || label == "":
+				v.report(m.problem(RuleValue, here, "give the stream's ARN, for a table", "%q is no ARN of the stream of a table", clip(r.Stream[stage])))
+			case strings.ContainsAny(label, "*?/"):
+				v.report(m.problem(RuleValue, here, "name one stream: its ARN ends with the time at which it was switched on, see LatestStreamArn of aws dynamodb describe-table", "%q is more or less than one stream", clip(r.Stream[stage])))
 			}
 		}
 		if r.Create != nil && k.create == nil {
