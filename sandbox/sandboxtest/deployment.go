@@ -37,13 +37,20 @@ type Deployment struct {
 	// leaves these documents where they are.
 	Apply func(ctx context.Context, account aws.Config, document *grant.Apply) error
 
+	// Values are of parameters that no stack of the plan gives, by their names: where
+	// the manifest says id_from, deploy.sh asks AWS for them.
+	Values map[string]string
+
 	box     *sandbox.Sandbox
-	outputs map[string]string // :: stack and output → value
+	outputs map[output]string
 }
+
+// An output of a stack. Stacks of several accounts may have the same name.
+type output struct{ account, region, stack, name string }
 
 // NewDeployment returns a deployment of which nothing is done yet.
 func NewDeployment(box *sandbox.Sandbox, plan *grant.Plan) *Deployment {
-	return &Deployment{Plan: plan, box: box, outputs: map[string]string{}}
+	return &Deployment{Plan: plan, box: box, outputs: map[output]string{}}
 }
 
 // Deploy creates all stacks, wave by wave.
@@ -96,6 +103,9 @@ func (d *Deployment) Account(s *grant.Stack) (aws.Config, error) {
 // Create creates one stack and waits for it. Those it takes values from must be
 // there.
 func (d *Deployment) Create(ctx context.Context, s *grant.Stack) error {
+	if d.Plan.Format != grant.CloudFormation {
+		return fmt.Errorf("the plan is compiled as %s; a sandbox takes %s", d.Plan.Format, grant.CloudFormation)
+	}
 	account, err := d.Account(s)
 	if err != nil {
 		return err
@@ -130,9 +140,15 @@ func (d *Deployment) stack(ctx context.Context, account aws.Config, s *grant.Sta
 	}
 	in := &cloudformation.CreateStackInput{StackName: &s.Name, TemplateBody: aws.String(string(body)), Capabilities: []types.Capability{types.CapabilityCapabilityNamedIam}}
 	for _, i := range s.Inputs {
-		value, ok := d.outputs[i.FromStack+" "+i.FromOutput]
+		value, ok := d.outputs[output{i.FromAccount, i.FromRegion, i.FromStack, i.FromOutput}]
 		if !ok {
-			return fmt.Errorf("stack %s: nothing gives its parameter %s; it is an output of no stack that this deployment created", s.Name, i.Parameter)
+			value, ok = d.Values[i.Parameter]
+		}
+		switch {
+		case !ok && i.Elsewhere:
+			return fmt.Errorf("stack %s: its parameter %s comes from outside the plan; give it in Values", s.Name, i.Parameter)
+		case !ok:
+			return fmt.Errorf("stack %s: its parameter %s is an output of the stack %s, which this deployment did not create", s.Name, i.Parameter, i.FromStack)
 		}
 		in.Parameters = append(in.Parameters, types.Parameter{ParameterKey: &i.Parameter, ParameterValue: &value})
 	}
@@ -147,7 +163,7 @@ func (d *Deployment) stack(ctx context.Context, account aws.Config, s *grant.Sta
 		return fmt.Errorf("stack %s: %w%s", s.Name, err, reasons(ctx, client, s))
 	}
 	for _, o := range made.Stacks[0].Outputs {
-		d.outputs[s.Name+" "+*o.OutputKey] = *o.OutputValue
+		d.outputs[output{s.AccountID, s.Region, s.Name, *o.OutputKey}] = *o.OutputValue
 	}
 	return nil
 }
