@@ -207,7 +207,7 @@ type reentrant struct {
 func (r *reentrant) Subject() broker.Subject { r.use(); return r.subject }
 
 func TestSourcesAreCalledUnderNoLock(t *testing.T) {
-	within(t, time.Minute, func() {
+	watched(t, func() {
 		var e *testEndpoint
 		var token string
 		inner := aSource("acme", "inner", "")

@@ -131,7 +131,7 @@ func (h *Handle) successor() *Handle {
 	sh := h.broker.shardOf(h.key)
 	sh.Lock()
 	defer sh.Unlock()
-	if other := sh.find(h.key); other != nil && !h.revoked {
+	if other := sh.find(h.key); other != nil && !h.ended() {
 		return other
 	}
 	return h

@@ -244,7 +244,7 @@ func TestObserverOfLapsesBlocks(t *testing.T) {
 // Everything at once, with every kind of answer, in real time. The race detector
 // watches.
 func TestEverythingAtOnce(t *testing.T) {
-	within(t, 50*time.Second, func() { everythingAtOnce(t) })
+	watched(t, func() { everythingAtOnce(t) })
 }
 
 func everythingAtOnce(t *testing.T) {

@@ -85,9 +85,9 @@ type SigningTransport struct {
 	// endpoint is in.
 	Service, Region string
 
-	// Hosts, if there are any, are the only ones that are signed for and sent to,
-	// as in [url.URL.Host]: with the port if the URL has one. Requests for others
-	// are refused.
+	// Hosts, if there are any, are the only ones that are signed for, as in
+	// [url.URL.Host]: with the port if the URL has one. Requests for others are
+	// refused; where a redirect leads they are sent without a signature.
 	Hosts []string
 
 	// Buffer is how many bytes of a body that can be read only once are held in

@@ -4,8 +4,8 @@ import (
 	"maps"
 )
 
-// Stats are counts for metrics. Those that end with a unit count since the
-// broker was made; the others say what is now.
+// Stats are counts for metrics. Those of type uint64 count since the broker was
+// made; the others say what is now.
 type Stats struct {
 	Entries int           // interned handles
 	States  map[State]int // of them, by state; a state that none is in is missing
@@ -38,7 +38,8 @@ type RegionStats struct {
 	CallsPerSecond float64
 
 	// Answers counts calls by how they ended, "" for those that gave credentials.
-	// A call that was abandoned because another gave them is [CodeCanceled].
+	// A call that was given up, because another gave them or the time for both was
+	// over, is [CodeCanceled].
 	Answers map[Code]uint64
 }
 

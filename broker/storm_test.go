@@ -57,7 +57,7 @@ func TestStorm(t *testing.T) {
 	for _, seed := range []uint64{1, 2} {
 		for _, concurrent := range []int{2, 64} {
 			t.Run(fmt.Sprint(seed, concurrent), func(t *testing.T) {
-				within(t, time.Minute, func() {
+				watched(t, func() {
 					synctest.Test(t, func(t *testing.T) { storm(t, seed, concurrent) })
 				})
 			})

@@ -24,7 +24,7 @@ func (s *Site) metrics(w http.ResponseWriter, _ *http.Request) {
 	m.sample(1, "version", s.options.Version)
 	m.family("crossaccount_start_time_seconds", "gauge", "When the process began to serve, in seconds since 1970.")
 	m.sample(float64(s.started.UnixMilli()) / 1000)
-	m.family("crossaccount_http_responses_total", "counter", "Answers of the API and the setup page, by class of status.")
+	m.family("crossaccount_http_responses_total", "counter", "Answers of the server's address, by class of status.")
 	for class := range s.answered {
 		if n := s.answered[class].Load(); n > 0 {
 			m.sample(float64(n), "class", fmt.Sprintf("%dxx", class))
