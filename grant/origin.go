@@ -135,27 +135,60 @@ func (c *checking) identify(ids map[string]string) (map[string]elsewhere, error)
 		}
 	}
 	var known []string
-	for id := range c.plan.found {
+	for _, id := range sortedKeys(c.plan.found) {
+		in := c.plan.found[id]
 		resource, stage, _ := strings.Cut(strings.TrimPrefix(id, "from:"), "/")
 		known = append(known, resource+"."+stage)
 		given := false
 		for _, name := range []string{resource + "." + stage, resource} {
 			if value, ok := ids[name]; ok {
 				used[name] = true
-				if !given {
-					c.samples[id], given = value[strings.LastIndexAny(value, ":/")+1:], true
+				if given {
+					continue
 				}
+				if reason := in.mismatch(value); reason != "" {
+					return nil, &IDError{name, reason}
+				}
+				c.samples[id], given = value[strings.LastIndexAny(value, ":/")+1:], true
 			}
 		}
-		if in := c.plan.found[id]; !given {
+		if !given {
 			left[c.samples[id]] = elsewhere{resource + "." + stage, in.origin(), policies[id]}
 		}
 	}
 	for _, name := range sortedKeys(ids) {
 		if !used[name] {
 			slices.Sort(known)
-			return nil, fmt.Errorf("no resource %q has id_from in the manifest; those that have are: %s", name, cmp.Or(strings.Join(known, ", "), "none"))
+			return nil, &IDError{name, fmt.Sprintf("no resource %q has id_from in the manifest; those that have are: %s", name, cmp.Or(strings.Join(known, ", "), "none"))}
 		}
 	}
 	return left, nil
 }
+
+// mismatch says why a value is no id of the resource that the input is for: it
+// is the ARN of something in another account or region. ARNs of some services
+// leave out the account.
+func (in *Input) mismatch(value string) string {
+	if !strings.HasPrefix(value, "arn:") {
+		return ""
+	}
+	arn, err := iam.ParseARN(value)
+	switch {
+	case err != nil:
+		return err.Error()
+	case arn.Account != "" && arn.Account != in.FromAccount:
+		return fmt.Sprintf("the ARN is in the account %s, and the resource in %s", arn.Account, in.FromAccount)
+	case arn.Region != "" && arn.Region != in.FromRegion:
+		return fmt.Sprintf("the ARN is in the region %s, and the resource in %s", arn.Region, in.FromRegion)
+	}
+	return ""
+}
+
+// An IDError is about an id that was given to [Plan.CheckWorld] and is that of
+// no resource of the plan.
+type IDError struct {
+	Name   string // to which the id was given: a resource, or a resource and a stage
+	Reason string
+}
+
+func (e *IDError) Error() string { return e.Name + ": " + e.Reason }

@@ -1,6 +1,7 @@
 package grant_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,6 +83,17 @@ grants:
 	for _, name := range []string{"jobs", "api.alpha", "ap"} {
 		if _, err := plan.CheckWorld(s, map[string]string{name: api}); err == nil || !strings.Contains(err.Error(), "api.prod, key.prod, web.prod") {
 			t.Errorf("an id of %q: error %v, want one that names those with id_from", name, err)
+		}
+	}
+	for value, want := range map[string]string{
+		"arn:aws:kms:eu-central-1:222222222222:key/" + key: "key.prod: the ARN is in the account 222222222222, and the resource in 111111111111",
+		"arn:aws:kms:us-east-1:111111111111:key/" + key:    "key.prod: the ARN is in the region us-east-1, and the resource in eu-central-1",
+		"arn:aws:kms:" + key:                               `key.prod: ARN "arn:aws:kms:` + key + `": has 4 of 6 parts (arn:partition:service:region:account:resource)`,
+	} {
+		_, err := plan.CheckWorld(s, map[string]string{"key.prod": value})
+		var wrong *grant.IDError
+		if !errors.As(err, &wrong) || err.Error() != want {
+			t.Errorf("the id %s: error %v, want %s", value, err, want)
 		}
 	}
 }

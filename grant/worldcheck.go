@@ -88,7 +88,7 @@ type Removed struct {
 // manifest creates included, other policies of roles that exist, and Deny
 // statements in policies of resources are considered: what blocks a grant is
 // named with its statement. The snapshot is not changed. The error is about a
-// snapshot that contradicts itself.
+// snapshot that contradicts itself, or about ids.
 //
 // Requests are taken to be made with TLS and, where a grant does not name VPC
 // endpoints, to come from anywhere: a policy that asks for an address or an
@@ -97,8 +97,9 @@ type Removed struct {
 // What a manifest gives by id_from is only known when the plan is deployed. ids
 // says it here, by resource and stage ("orders-api.prod") or resource alone; it
 // may be nil, and then a request is undetermined if the world has a policy that
-// the resource could have already. A name in it that is none of a resource with id_from is an
-// error.
+// the resource could have already. A name in it that is none of a resource with
+// id_from, and an ARN of another account or region than the resource's, is an
+// [IDError].
 func (p *Plan) CheckWorld(s *world.Snapshot, ids map[string]string) (*WorldReport, error) {
 	c := p.newChecking()
 	unknown, err := c.identify(ids)

@@ -111,6 +111,9 @@ func checkWorld(streams Streams, plan *grant.Plan, name string, values []string)
 		return nil, &exitError{ExitUsage, err}
 	}
 	report, err := plan.CheckWorld(snapshot, ids)
+	if wrong := (*grant.IDError)(nil); errors.As(err, &wrong) {
+		return nil, &exitError{ExitUsage, fmt.Errorf("--value %w", err)}
+	}
 	if err != nil {
 		return nil, &exitError{ExitUsage, fmt.Errorf("%s: %w", name, err)}
 	}
