@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/smithy-go/logging"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/spf13/cobra"
 
 	"github.com/crossaccount/crossaccount/broker"
@@ -82,14 +82,14 @@ func (t *sandboxToken) run(ctx context.Context) error {
 	if err != nil {
 		return &exitError{ExitUsage, err}
 	}
-	loaded, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
-	if err == nil {
-		_, err = loaded.Credentials.Retrieve(ctx)
-	}
+	// Only what the sandbox printed: a profile or a role could make the SDK ask AWS.
+	environment, err := config.NewEnvConfig()
 	switch {
 	case err != nil:
+		return &exitError{ExitUsage, fmt.Errorf("the AWS_ variables cannot be read: %w", err)}
+	case !environment.Credentials.HasKeys():
 		return &exitError{ExitUsage, errors.New("there are no AWS credentials; export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY as the sandbox printed them for the cluster's account")}
-	case loaded.Region == "":
+	case environment.Region == "":
 		return &exitError{ExitUsage, errors.New("AWS_REGION is not set; export the cluster's region")}
 	}
 	request, err := t.request(ctx, endpoint)
@@ -101,7 +101,7 @@ func (t *sandboxToken) run(ctx context.Context) error {
 		return &exitError{ExitUsage, err}
 	}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: broker.NewSigningTransport(transport, loaded.Credentials, "eks", loaded.Region, endpoint.Host), Timeout: 30 * time.Second}
+	client := &http.Client{Transport: broker.NewSigningTransport(transport, credentials.StaticCredentialsProvider{Value: environment.Credentials}, "eks", environment.Region, endpoint.Host), Timeout: 30 * time.Second}
 	response, err := client.Do(request)
 	if err != nil {
 		return &exitError{ExitUndetermined, fmt.Errorf("the sandbox cannot be reached: %w; is %s its address?", err, endpoint)}
