@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/crossaccount/crossaccount/iam"
+	"github.com/crossaccount/crossaccount/iam/reference"
 	"github.com/crossaccount/crossaccount/template"
 )
 
@@ -192,10 +193,32 @@ func (x *expander) edge(at string, g *Grant, pair pairing) *edge {
 			e.trust = "matched"
 		}
 	}
+	x.managedByAWS(e)
+	x.thirdParty(e)
 	if e.resource.kind.service == "execute-api" {
 		e.resource.apiStages = union(e.resource.apiStages, e.resource.stagesOfAPI(&g.Only))
 	}
 	return e
+}
+
+// thirdParty checks the external ID of a third party, without which a role that
+// the third party assumes is no grant to it alone. Some vendors give their
+// customers weak ones; a waiver says that this is known.
+func (x *expander) thirdParty(e *edge) {
+	g, c := e.grant, x.m.Consumers[e.grant.Consumer]
+	if !c.ThirdParty || c.ExternalID == "" || g.RoleOf != "" || e.via == "policy" {
+		return
+	}
+	why := reference.WeakExternalID(c.ExternalID)
+	for _, name := range append(sortedKeys(x.m.Apps), g.Consumer, c.Owner, x.m.Owner) {
+		if strings.EqualFold(name, c.ExternalID) {
+			why = "is a name in this file"
+		}
+	}
+	if _, ok := g.waived(RuleExternalID, e.pair.stage); why != "" && !ok {
+		x.report(x.m.problem(RuleExternalID, "consumers."+g.Consumer+".external_id", "agree with them on a long random text, such as the output of openssl rand -hex 20; if they cannot change it, write a waiver in their grants: waive: [{rule: GX-T02, reason: …}]",
+			"the external ID of the third party %q can be guessed: it %s", g.Consumer, why))
+	}
 }
 
 func (x *expander) principal(e *edge, consumer Consumer) bool {

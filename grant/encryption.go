@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -8,28 +9,47 @@ import (
 )
 
 // encryptedByCreate reports a resource of a grant whose key is hidden among the
-// properties that create it: nobody would write the key's policy, or could, if
-// AWS manages the key. It returns whether the properties say anything about it.
-// A role of the owner's account may use what AWS manages there.
-func (v *validator) encryptedByCreate(at string, g *Grant, r Resource, k *kind, throughRole bool) bool {
+// properties that create it: nobody would write the key's policy. Keys that AWS
+// manages are left to managedByAWS.
+func (v *validator) encryptedByCreate(g *Grant, r Resource, k *kind) {
 	name, key, set := keyIn(k, r.Create)
-	if !set {
-		return false
-	}
-	path := "resources." + g.Resource + ".create." + name
-	remedy := fmt.Sprintf("declare the key as a resource of kind kms-key, name it in resources.%s.encryption, and leave %s out", g.Resource, name)
 	_, isResource := v.m.Resources[r.Encryption]
+	path := "resources." + g.Resource + ".create." + name
 	switch {
+	case !set:
 	case isResource && key == "": // it is filled in
 	case r.Encryption != "":
 		v.report(v.m.problem("GX-B04", path, "leave it out: encryption sets it", "how the resource is encrypted is said twice, here and under encryption"))
-	case managedKey(key) && throughRole:
-	case managedKey(key):
-		v.report(v.m.problem(RuleSharedKey, path, remedy, "the %s %q, which %s shares, is encrypted with a key that AWS manages for %s, which other accounts can never use", k.title, g.Resource, at, k.via))
-	default:
-		v.report(v.m.problem("GX-B04", path, remedy, "the key is named here, so neither its policy nor the consumer's permission to use it would be written"))
+	case !managedKey(key):
+		v.report(v.m.problem("GX-B04", path, declareKey(g.Resource, name), "the key is named here, so neither its policy nor the consumer's permission to use it would be written"))
 	}
-	return true
+}
+
+// declareKey is the remedy for a key that a property of create names.
+func declareKey(resource, property string) string {
+	return fmt.Sprintf("declare the key as a resource of kind kms-key, name it in resources.%s.encryption, and leave %s out", resource, property)
+}
+
+// managedByAWS reports a grant to a consumer that could never use the resource,
+// because AWS manages the key. A role of the owner's account may use it.
+func (x *expander) managedByAWS(e *edge) {
+	if e.via == "role" {
+		return
+	}
+	k, r, g := e.resource.kind, e.resource.decl, e.grant
+	name, key, set := keyIn(k, r.Create)
+	switch {
+	case set && managedKey(key) && r.Encryption == "":
+		x.report(x.m.problem(RuleSharedKey, "resources."+g.Resource+".create."+name, declareKey(g.Resource, name),
+			"the %s %q, which %s shares, is encrypted with a key that AWS manages for %s, which other accounts can never use", k.title, g.Resource, e.path, k.via))
+	case !set && cmp.Or(r.Encryption, k.encryption) == "aws-managed":
+		how := "is"
+		if r.Encryption == "" {
+			how = "does not say how it is encrypted, so it is"
+		}
+		x.report(x.m.problem(RuleSharedKey, e.path+".resource", fmt.Sprintf("encrypt it with a customer-managed key, declare that as a resource of kind kms-key, and name it in resources.%s.encryption; or give the access through a role of the owner's account (via: role)", g.Resource),
+			"the %s %q %s encrypted with the key that AWS manages for %s, which other accounts can never use", k.title, g.Resource, how, k.via))
+	}
 }
 
 // managedKey reports whether a key is one that AWS manages: it is named so, or

@@ -30,9 +30,7 @@ func (m *Manifest) validate() problems {
 			names[g.Name] = i
 		}
 		if v.grant(at, g) {
-			for _, pair := range m.pairings(at, g, v.report) {
-				v.thirdParty(g, pair.stage)
-			}
+			m.pairings(at, g, v.report)
 		}
 	}
 	return v.problems
@@ -118,26 +116,6 @@ func (v *validator) parties() {
 		if c.Role != nil {
 			v.role(at+".role", c.Role)
 		}
-	}
-}
-
-// thirdParty checks the external ID of a third party, without which a grant in a
-// stage is no grant to it alone. Some vendors give their customers weak ones; a
-// waiver says that this is known.
-func (v *validator) thirdParty(g *Grant, stage string) {
-	c := v.m.Consumers[g.Consumer]
-	if !c.ThirdParty || c.ExternalID == "" || g.RoleOf != "" {
-		return
-	}
-	why := reference.WeakExternalID(c.ExternalID)
-	for _, name := range append(sortedKeys(v.m.Apps), g.Consumer, c.Owner, v.m.Owner) {
-		if strings.EqualFold(name, c.ExternalID) {
-			why = "is a name in this file"
-		}
-	}
-	if _, ok := g.waived(RuleExternalID, stage); why != "" && !ok {
-		v.report(v.m.problem(RuleExternalID, "consumers."+g.Consumer+".external_id", "agree with them on a long random text, such as the output of openssl rand -hex 20; if they cannot change it, write a waiver in their grants: waive: [{rule: GX-T02, reason: …}]",
-			"the external ID of the third party %q can be guessed: it %s", g.Consumer, why))
 	}
 }
 
@@ -392,22 +370,7 @@ func (v *validator) grant(at string, g *Grant) bool {
 	v.checkMethods(at, g, k)
 	v.checkWaivers(at, g)
 	v.principal(at, g, consumer)
-	e := r.Encryption
-	if e == "" {
-		e = k.encryption
-	}
-	throughRole := g.Via == "role" || g.AssumeRole != "" || g.StateMachine != "" // of the key's account
-	if v.encryptedByCreate(at, g, r, k, throughRole) {
-		e = "aws-owned" // reported
-	}
-	if e == "aws-managed" && !throughRole {
-		how := "is"
-		if r.Encryption == "" {
-			how = "does not say how it is encrypted, so it is"
-		}
-		v.report(m.problem(RuleSharedKey, at+".resource", fmt.Sprintf("encrypt it with a customer-managed key, declare that as a resource of kind kms-key, and name it in resources.%s.encryption; or give the access through a role of the owner's account (via: role)", g.Resource),
-			"the %s %q %s encrypted with the key that AWS manages for %s, which other accounts can never use", k.title, g.Resource, how, k.via))
-	}
+	v.encryptedByCreate(g, r, k)
 	if g.Via == "policy" && k.policy == nil && k.name != "role" && g.StateMachine == "" {
 		v.report(m.problem(RuleValue, at+".via", "use role or auto", "%s has no resource policy", k.one()))
 	}
