@@ -40,8 +40,9 @@ service. What is answered goes to standard output.
 
 Service and region are told from AWS's hosts; -v says which they are. Requests to
 other hosts, such as a domain of one's own in front of an API, need --service, and
---region unless it is the integration's: without them nothing is sent. Nothing is
-sent in clear either, except to this machine, and redirects are not followed.
+--region unless it is the integration's, which --endpoint does not tell: without
+them nothing is sent. Nothing is sent in clear either, except to this machine, and
+redirects are not followed.
 
 ` + whereFrom + `
 
@@ -69,6 +70,9 @@ answered.`,
 		request, err := u.build(c.Context(), args[1], c.Flags().Changed("data"))
 		if err != nil {
 			return &exitError{ExitUsage, err}
+		}
+		if u.region == "" && asksEndpoint(c) { // which does not tell the integration's
+			return &exitError{ExitUsage, fmt.Errorf("%s does not say its region; name it with --region", request.URL.Host)}
 		}
 		return u.use(func(ctx context.Context, from issuer, args []string) error {
 			u.request.CustomerID = args[0]

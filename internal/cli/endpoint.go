@@ -37,10 +37,14 @@ func (u *roleUser) endpointFlag(c *cobra.Command) {
 	c.Flags().Lookup("token-file").Usage = "`file` with the operator token, or with --endpoint a token of the endpoint"
 }
 
+// asksEndpoint reports whether --endpoint was given. One that is empty counts: a
+// variable that is not set must not make the command ask the API instead.
+func asksEndpoint(c *cobra.Command) bool { return c.Flags().Changed("endpoint") }
+
 // use gives a command whoever issues credentials.
 func (u *roleUser) use(do func(ctx context.Context, from issuer, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		if u.endpoint == "" {
+		if !asksEndpoint(c) {
 			return u.run(func(ctx context.Context, client *api.Client, args []string) error { return do(ctx, client, args) })(c, args)
 		}
 		from, err := u.openEndpoint()
@@ -53,9 +57,12 @@ func (u *roleUser) use(do func(ctx context.Context, from issuer, args []string) 
 
 // openEndpoint refuses what cannot be an endpoint, before anything is asked.
 func (u *roleUser) openEndpoint() (*endpointClient, error) {
-	for flag, given := range map[string]bool{"--server": u.server != "", "--local": u.local, "--config": u.config != ""} {
-		if given {
-			return nil, fmt.Errorf("--endpoint and %s: give one of them", flag)
+	for _, other := range []struct {
+		flag  string
+		given bool
+	}{{"--server", u.server != ""}, {"--local", u.local}, {"--config", u.config != ""}} {
+		if other.given {
+			return nil, fmt.Errorf("--endpoint and %s: give one of them", other.flag)
 		}
 	}
 	e, err := newEndpointClient(u.endpoint, u.endpointToken)
@@ -133,7 +140,8 @@ func newEndpointClient(address string, token func() (string, error)) (*endpointC
 func (e *endpointClient) Credentials(ctx context.Context, in *api.CredentialsRequest) (*api.Credentials, error) {
 	token, err := e.token()
 	if err != nil {
-		return nil, crossaccount.NewError(crossaccount.CodeInvalidConfig, err.Error(), "", nil)
+		// It was there at the start: its file is being exchanged.
+		return nil, crossaccount.NewError(api.CodeNotReady, err.Error(), "", nil)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.base+broker.CredentialsPath(in.CustomerID, in.IntegrationID, in.Purpose), nil)
 	if err != nil {
@@ -178,6 +186,9 @@ func (e *endpointClient) stranger() error {
 func (e *endpointClient) problem(status int, data []byte) error {
 	var said struct{ Code, Message string }
 	if err := json.Unmarshal(data, &said); err != nil || said.Code == "" || said.Message == "" {
+		if status >= http.StatusInternalServerError {
+			return crossaccount.NewError(api.CodeNotReady, fmt.Sprintf("the credentials endpoint at %s answered with status %d", e.address, status), "try again", nil)
+		}
 		return e.stranger()
 	}
 	message, remedy := oneLine(said.Message), ""
@@ -208,8 +219,9 @@ func (e *endpointClient) problem(status int, data []byte) error {
 	return crossaccount.NewError(code, message, remedy, nil)
 }
 
-// whyUnreachable puts an error of the network into words, without those of the
-// operating system and without the URL, which may have secrets in it.
+// whyUnreachable puts an error of the network into words, without the URL of the
+// request, which may have secrets in it. Of an error that it does not know it gives
+// the text.
 func whyUnreachable(err error) string {
 	var (
 		name        *net.DNSError

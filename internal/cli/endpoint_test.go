@@ -9,9 +9,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/crossaccount/crossaccount"
 	"github.com/crossaccount/crossaccount/api"
@@ -50,6 +53,8 @@ func TestAnswersOfEndpoints(t *testing.T) {
 		"unavailable":      {503, `{"code":"unavailable","message":"m"}`, api.CodeNotReady, true},
 		"closed":           {503, `{"code":"closed","message":"m"}`, api.CodeNotReady, true},
 		"fault":            {500, `{"code":"internal","message":"m"}`, api.CodeNotReady, true},
+		"fault in clear":   {500, "the-secret", api.CodeNotReady, true},
+		"fault of a proxy": {502, "<html>the-secret</html>", api.CodeNotReady, true},
 	} {
 		var asked []string
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -76,6 +81,43 @@ func TestAnswersOfEndpoints(t *testing.T) {
 		if len(asked) != 1 || asked[0] != "GET /credentials/a%2Fb/inventory xab_token" {
 			t.Errorf("%s: the server was asked %q", name, asked)
 		}
+	}
+}
+
+// While the file of the token is exchanged, credentials that are valid are used.
+func TestTokenThatIsExchanged(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"AccessKeyId":"ASIAX","SecretAccessKey":"s","Token":"t","Expiration":%q}`, now.Add(time.Hour).Format(time.RFC3339))
+	}))
+	defer server.Close()
+	user := roleUser{operator: operator{tokenFile: filepath.Join(t.TempDir(), "token")}}
+	client, err := newEndpointClient(server.URL, user.endpointToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Credentials(t.Context(), &api.CredentialsRequest{CustomerID: "acme"}); crossaccount.CodeOf(err) != api.CodeNotReady {
+		t.Errorf("no file: %v", err)
+	}
+	write := func(token string) {
+		if err := os.WriteFile(user.tokenFile, []byte(token), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("xab_one")
+	at := now
+	source := newRoleSource(client, api.CredentialsRequest{CustomerID: "acme"}, func() time.Time { return at })
+	if _, err := source.issued(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write("")
+	at = at.Add(2 * askAgain)
+	if got, err := source.Retrieve(t.Context()); err != nil || got.AccessKeyID != "ASIAX" {
+		t.Errorf("an empty file: %v", err)
+	}
+	at = now.Add(2 * time.Hour)
+	if _, err := source.Retrieve(t.Context()); err == nil {
+		t.Error("credentials that ended were used")
 	}
 }
 

@@ -49,7 +49,7 @@ func (u *roleUser) flags(c *cobra.Command) {
 // endpoint lists nobody.
 func (u *roleUser) unlessEndpoint(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if u.endpoint != "" {
+		if asksEndpoint(c) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return complete(c, args, typed)
