@@ -8,13 +8,30 @@ import (
 	"github.com/crossaccount/crossaccount/template"
 )
 
-// encryptBucket makes a key the one that S3 uses for new objects.
+// encryptBucket makes a key the one that S3 uses for new objects. What else the
+// bucket's rule says stays: its algorithm, and whether it has a bucket key.
 //
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-s3-bucket-bucketencryption.html
 func encryptBucket(g *template.Generic, key string) {
-	setPath(&g.Properties, []string{"BucketEncryption"}, template.Object{{Key: "ServerSideEncryptionConfiguration", Value: []any{
-		template.Object{{Key: "ServerSideEncryptionByDefault", Value: template.Object{{Key: "SSEAlgorithm", Value: "aws:kms"}, {Key: "KMSMasterKeyID", Value: key}}}},
-	}}})
+	rule, ok := encryptionRule(g.Properties)
+	if !ok {
+		rule = template.Object{{Key: "ServerSideEncryptionByDefault", Value: template.Object{{Key: "SSEAlgorithm", Value: "aws:kms"}}}}
+	}
+	rule = slices.Clone(rule) // of the manifest, for other stages too
+	setPath(&rule, []string{"ServerSideEncryptionByDefault", "KMSMasterKeyID"}, key)
+	setPath(&g.Properties, []string{"BucketEncryption", "ServerSideEncryptionConfiguration"}, []any{rule})
+}
+
+// encryptionRule returns the rule among the properties that create a bucket in
+// which the key can be filled in: the only one, with an algorithm of KMS.
+func encryptionRule(create template.Object) (template.Object, bool) {
+	rules, _ := property(member(create, "BucketEncryption"), "ServerSideEncryptionConfiguration").([]any)
+	if len(rules) != 1 {
+		return nil, false
+	}
+	rule, _ := rules[0].(template.Object)
+	algorithm, _ := text(member(rule, "ServerSideEncryptionByDefault"), "SSEAlgorithm")
+	return rule, algorithm == "aws:kms" || algorithm == "aws:kms:dsse"
 }
 
 // s3Bucket is the kind of S3 general purpose buckets. Actions on objects work on

@@ -293,6 +293,10 @@ func (v *validator) encryption(at, name string, r Resource, k *kind) {
 		v.report(v.m.problem(RuleReference, at+".encryption", "name a resource of kind kms-key", "%q is a %s", e, key.Kind))
 	case v.m.appOf(e) != v.m.appOf(name):
 		v.report(v.m.problem(RuleReference, at+".encryption", "use a key of the same app", "the key %q belongs to another app", e))
+	case k.name == "s3-bucket" && hasKey(r.Create, "BucketEncryption"):
+		if _, ok := encryptionRule(r.Create); !ok {
+			v.report(v.m.problem("GX-B04", at+".create.BucketEncryption", "leave it out, or give one rule with the SSEAlgorithm aws:kms or aws:kms:dsse, in which the key is filled in", "the bucket is encrypted with the key %q, for which there is no place here", e))
+		}
 	}
 }
 
