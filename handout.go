@@ -54,7 +54,8 @@ func (c *Client) AuditHandOuts(ctx context.Context, handOuts []broker.HandOut) e
 // AuditToken writes audit records of [ActionTokenIssued] or [ActionTokenRevoked] for
 // a token of an endpoint: one for each of the token's integrations, which are the
 // customer's that are not revoked if it names none, and one for a customer who has
-// none of them. They have the token's id, which those of [Client.AuditHandOuts] have
+// none of them. An integration that is made later has no record of a token that is good
+// for it too. They have the token's id, which those of [Client.AuditHandOuts] have
 // too, never the token.
 func (c *Client) AuditToken(ctx context.Context, action string, token broker.TokenRecord) error {
 	if action != ActionTokenIssued && action != ActionTokenRevoked {

@@ -19,9 +19,13 @@ func (o *operator) audit() *cobra.Command {
 		Short: "List who did what to an integration, newest first",
 		Long: `List the audit records of an integration, newest first: every change of its state,
 every verification, every session that was obtained, every hand-out of credentials
-and every token that was issued for it, with who did it. The access key joins them
-with each other and with the customer's CloudTrail. Without ID it is the customer's
-only integration that is not revoked.`,
+and the tokens for it, with who did it. The access key joins them with each other and
+with the customer's CloudTrail. Without ID it is the customer's only integration that
+is not revoked.
+
+That a token was issued or revoked is recorded for the integrations its customers
+have at that moment: not for one that is added later, nor for one that was revoked
+before. "crossaccount token list" shows every token, whenever it was issued.`,
 		Example: `  crossaccount integration audit acme
   crossaccount integration audit acme --limit 0 --json > audit.json`,
 		Args:              cobra.RangeArgs(1, 2),

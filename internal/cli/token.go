@@ -38,7 +38,8 @@ or, where the server listens on a socket,
 A token is good for the customers and purposes it was issued for and ends at its
 time. Only its hash is kept, in the file of credentials_tokens; a server that runs
 learns of changes within seconds. Who was given a token, and when it was revoked, is
-in the audit records of the customers' integrations, in the server's database.`,
+in the audit records of the integrations that the customers have then, in the
+server's database.`,
 		Example: `  crossaccount token list
   crossaccount token revoke 3f9c1a2b4d5e6f70`,
 		Args: cobra.NoArgs,
