@@ -36,7 +36,7 @@ func TestSchemaAgreesWithReader(t *testing.T) {
 	python := testenv.Python(t, "jsonschema")
 	dir := t.TempDir()
 	beyond := map[string]bool{ // found with rules of form, but not by looking at one value
-		"access-words": true, "keep": true, "permissions": true, "role-name": true, "nobody": true, "narrowing": true, "service-account": true, "state-machine": true, "endpoints": true, "id-from": true, "names": true, "meaning": true, "workflow": true,
+		"access-words": true, "keep": true, "permissions": true, "role-name": true, "nobody": true, "narrowing": true, "service-account": true, "state-machine": true, "endpoints": true, "id-from": true, "names": true, "meaning": true, "workflow": true, "stream-arn": true,
 	}
 	var files []string
 	for _, pattern := range []string{"testdata/kinds/*.yaml", "testdata/wrong/*.yaml", "starter.yaml"} {
