@@ -9,8 +9,8 @@ import (
 	"github.com/crossaccount/crossaccount/iam/lint"
 )
 
-// lint looks at every document. What a grant waived, with a reason, is left out
-// of the statements that serve it, in the stages of the waiver.
+// lint looks at every document. What grants waived, with a reason, is left out:
+// see accepted.
 func (c *checking) lint() {
 	for _, d := range c.plan.documents {
 		o := lint.Options{Kind: d.Kind, Service: d.Service, Inline: d.Inline, Account: iam.AccountID(d.Account)}
@@ -23,8 +23,11 @@ func (c *checking) lint() {
 }
 
 // accepted returns why a finding is accepted, if it is. A statement that serves
-// several grants is accepted only if all of them do; what is about the whole
-// document, or about a statement that serves no grant, is if one of them does.
+// several grants is accepted only if all of them do. What is about the whole
+// document is accepted if one grant that it serves does, and so is a statement
+// whose grants are not known: one of a consumer's permissions, which are packed
+// for all grants together, of the trust policy of a consumer's role, and what a
+// resource keeps.
 func (d *Document) accepted(f lint.Finding) []lint.Suppression {
 	var owners []string
 	if n, ok := statementOf(f.Path); ok && n < len(d.serves) {

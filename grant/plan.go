@@ -132,7 +132,7 @@ type Document struct {
 	Grants    []string
 
 	edges  []*edge    // that it serves: grants in their stages
-	serves [][]string // of each statement, the grants; nil if that is not known
+	serves [][]string // of each statement, the grants; nil if that is not known, as in what consumers' roles have
 }
 
 // Documents returns every compiled policy, in the order of the manifest. They

@@ -86,3 +86,37 @@ grants:
 		t.Errorf("findings (-want +got)\n%s", diff)
 	}
 }
+
+// The permissions of a consumer's role are one document for all of its grants: a
+// waiver of one of them covers it, and one of a grant of another role does not.
+func TestWaiversCoverTheRoleOfAConsumer(t *testing.T) {
+	const manifest = `
+version: 1
+accounts:
+  shop-prod: {id: "222222222222", regions: [eu-central-1]}
+  bi-prod: {id: "444444444444", regions: [eu-central-1]}
+apps: {shop: {accounts: {prod: shop-prod}}}
+consumers:
+  bi: {accounts: {production: bi-prod}, role: {name: reader, create: lambda.amazonaws.com, permissions: [{actions: ["sts:AssumeRole"], resources: ["*"]}]}}
+resources:
+  jobs: {kind: sqs-queue, name: "{stage}-jobs"}
+grants:
+  - {name: a, consumer: bi, resource: jobs, access: send}
+  - {name: b, consumer: bi, resource: jobs, access: consume}
+  - {name: c, consumer: bi, resource: jobs, access: send, role: {name: other}}
+`
+	const waiver = `waive: [{rule: GX-T09, reason: "the role is for an operator"}], `
+	for grantWaiving, want := range map[string]string{"none": "GX-T09", "a": "", "b": "", "c": "GX-T09"} {
+		report, err := compile(t, []byte(strings.Replace(manifest, "{name: "+grantWaiving+", consumer", "{name: "+grantWaiving+", "+waiver+"consumer", 1)), grant.CloudFormation).Check()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range report.Findings {
+			got = append(got, f.Finding.ID)
+		}
+		if diff := cmp.Diff(want, strings.Join(got, ", ")); diff != "" {
+			t.Errorf("waiver of %s: findings (-want +got)\n%s", grantWaiving, diff)
+		}
+	}
+}
