@@ -123,7 +123,8 @@ func (c *Client) credentialsOf(ctx context.Context, integration *Integration, a 
 const manyAccesses = 64
 
 // lapsed reports whether the broker has nothing for the credentials any more.
-// Whoever still has them may go on using them. c.mu is held.
+// Whoever still has them may go on using them, but learns only at the next renewal
+// that another process ended the integration. c.mu is held.
 func (c *Client) lapsed(r *RoleCredentials) bool {
 	session := r.current.Load()
 	if session == nil || c.broker == nil {

@@ -9,8 +9,7 @@ import (
 	"github.com/crossaccount/crossaccount/grant"
 )
 
-// A waiver accepts findings in its stages and in the statements of its grant,
-// and nowhere else.
+// A waiver accepts findings in its own stages only, here of a resource's policy.
 func TestWaiversAreForTheirStagesAndGrants(t *testing.T) {
 	const manifest = `
 version: 1
